@@ -1,0 +1,57 @@
+import { hash } from 'node:crypto';
+
+/**
+ * Where a compiled extractor puts what it finds in one resource. One call is one row of the search index.
+ * `param` is searchParameterKey(type, code).
+ */
+export type SearchValueSink = {
+  /** `system` is '' when there is none. */
+  token(param: number, system: string, code: string): void;
+  /** `target` is 'Type/id', or an absolute or canonical url. */
+  reference(param: number, target: string): void;
+  /** Milliseconds since 1970, both inclusive; OPEN_LOW and OPEN_HIGH for an open end. */
+  date(param: number, low: number, high: number): void;
+  /** `exact` as written; the sink folds it. */
+  string(param: number, exact: string): void;
+  /** Numbers have system, code and unit ''. */
+  quantity(param: number, low: number, high: number, system: string, code: string, unit: string): void;
+  uri(param: number, value: string): void;
+};
+
+export const OPEN_LOW = -9007199254740991;
+export const OPEN_HIGH = 9007199254740991;
+
+/**
+ * The number of a search parameter in the index: 31 bits of a digest of `Type.code`, so that it never depends on
+ * which other parameters are loaded. The registry refuses to start on a collision.
+ */
+export function searchParameterKey(type: string, code: string): number {
+  return hash('sha256', `${type}.${code}`, 'buffer').readUInt32BE(0) >>> 1;
+}
+
+const keys = new Map<string, string>();
+
+/** 64 bits of a digest, as the decimal text of a signed bigint; '' is 0. Bounded memory for repeated values. */
+export function key64(value: string): string {
+  if (value === '') return '0';
+  let key = keys.get(value);
+  if (key === undefined) {
+    key = hash('sha256', value, 'buffer').readBigInt64BE(0).toString();
+    if (keys.size > 50_000) keys.clear();
+    keys.set(value, key);
+  }
+  return key;
+}
+
+const INDEXABLE_LENGTH = 256;
+
+/** A value short enough for a btree: itself, or a prefix and a digest. Stored and asked for in the same form. */
+export function indexable(value: string): string {
+  if (value.length <= INDEXABLE_LENGTH) return value;
+  return `${value.slice(0, INDEXABLE_LENGTH)}…${hash('sha256', value)}`;
+}
+
+/** Lower case without accents, for string search (https://hl7.org/fhir/R4/search.html#string). */
+export function folded(value: string): string {
+  return value.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase().replace(/\s+/g, ' ').trim();
+}
