@@ -1,0 +1,77 @@
+/**
+ * The record of one clinic: what HTTP, jobs and the command line can do with it.
+ *
+ * Every write is one unit of work: versions, search rows, audit entry and the deliveries they cause commit together
+ * or not at all. Reads answer stored text; nothing is parsed on the way out.
+ */
+import type { Resource } from '@medplum/fhirtypes';
+import type { AuditContext } from '../audit/event.ts';
+import type { SearchQuery } from '../fhir/search-query.ts';
+
+/** One version of one resource, as it is stored and served. */
+export type StoredResource = {
+  readonly type: string;
+  readonly id: string;
+  readonly version: number;
+  /** UTC with milliseconds, as in meta.lastUpdated. */
+  readonly lastUpdated: string;
+  readonly deleted: boolean;
+  readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** The patient it is about, where there is exactly one. */
+  readonly patientId: string | null;
+  /** JSON, byte for byte; '' for a deletion. */
+  readonly content: string;
+};
+
+/** One change of a unit of work. */
+export type WriteRequest = {
+  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly type: string;
+  /** PUT and DELETE by id. A PUT to an id that is not there creates it. */
+  readonly id?: string;
+  /** Conditional PUT or DELETE: the search part of the url, without '?'. */
+  readonly criteria?: string;
+  /** Conditional POST: the search, without '?'. */
+  readonly ifNoneExist?: string;
+  /** The version the caller changed; another current version refuses with `precondition-failed`. */
+  readonly ifMatch?: number;
+  readonly resource?: Resource;
+  /** fullUrl of a bundle entry, which other entries may refer to. */
+  readonly fullUrl?: string;
+  /** FHIRPath of the resource in the request: 'Observation' or 'Bundle.entry[2].resource'. */
+  readonly place: string;
+};
+
+export type WriteResult = {
+  /** `unchanged`: ifNoneExist matched one, or a DELETE found nothing. */
+  readonly effect: 'created' | 'updated' | 'deleted' | 'unchanged';
+  /** Absent only for a DELETE that found nothing. */
+  readonly stored?: StoredResource;
+};
+
+export type SearchPage = {
+  readonly matches: readonly StoredResource[];
+  readonly included: readonly StoredResource[];
+  /** Opaque cursor of the next page, when there is one. */
+  readonly next?: string;
+  /** Only where the query asks for it. */
+  readonly total?: number;
+};
+
+export type HistoryPage = { readonly versions: readonly StoredResource[]; readonly total: number; readonly next?: string };
+
+/** @throws Failure in every case that a caller can mend; nothing is stored then. */
+export type ClinicRecord = {
+  /** The current version. @throws Failure `not-found`, `deleted` */
+  read(type: string, id: string): Promise<StoredResource>;
+  /** @throws Failure `not-found`, `deleted` (that version was the deletion) */
+  readVersion(type: string, id: string, version: number): Promise<StoredResource>;
+  /** Newest first. @throws Failure `not-found` */
+  history(type: string, id: string, page: { readonly count: number; readonly cursor?: string }): Promise<HistoryPage>;
+  search(query: SearchQuery): Promise<SearchPage>;
+  /** All changes or none, with their audit entry; results in the order of the requests. */
+  write(requests: readonly WriteRequest[], context: WriteContext): Promise<readonly WriteResult[]>;
+};
+
+/** Who writes, through which interaction ('create', 'update', 'transaction', 'operation', …). */
+export type WriteContext = AuditContext & { readonly interaction: string };
