@@ -12,6 +12,7 @@ create table ehr_target (
   active_revision integer not null,
   resource_types  text[] not null,           -- types delivered, as of the active revision
   hold_reason     text,                      -- 'paused', 'authorization', 'misconfigured', …
+  held_at         timestamptz,
   disabled_at     timestamptz,
   created_at      timestamptz not null default now()
 );
@@ -36,7 +37,8 @@ create table target_gate (
   failures    integer not null default 0,
   tokens      numeric,
   refilled_at timestamptz,
-  not_before  timestamptz                    -- Retry-After of the whole target
+  not_before  timestamptz,                   -- Retry-After of the whole target
+  throttles   integer not null default 0     -- answers 429 in a row; 0 again with the next accepted delivery
 );
 
 -- A lane is one patient at one target. Its lease serialises deliveries; its fence outlives a frozen worker.
@@ -70,18 +72,21 @@ create table delivery (
   payload_sha256      bytea,
   disclosure_id       uuid,                  -- the AuditEvent of the disclosure
   superseded_by       uuid references delivery,
+  waits_for           uuid references delivery, -- what it refers to goes first; set aside while that is open or dead
+  blocks              boolean not null default false, -- a dead letter that stops its lane until a person acts
   created_at          timestamptz not null default now(),
   ended_at            timestamptz,
   unique (target_id, resource_type, resource_id, version_id, intent)
 );
 create index delivery_open on delivery (target_id, patient_id, patient_seq) where ended_at is null;
 create index delivery_due on delivery (due_at) where ended_at is null;
+create index delivery_dead on delivery (target_id, patient_id, patient_seq) where state = 'dead-letter';
 create index delivery_of_resource on delivery (resource_type, resource_id, target_id);
 
 create table delivery_attempt (
   delivery_id        uuid not null references delivery,
   attempt_no         integer not null,
-  kind               text not null default 'send' check (kind in ('send', 'resolve')),
+  kind               text not null default 'send' check (kind in ('send', 'resolve', 'identify', 'create-patient')),
   fence              bigint not null,
   started_at         timestamptz not null default now(),
   sent_first_byte_at timestamptz,
@@ -95,6 +100,19 @@ create table delivery_attempt (
   worker             text,
   primary key (delivery_id, attempt_no)
 );
+
+-- What a person did to a delivery: each replay names who and why.
+create table delivery_intervention (
+  intervention_id bigint generated always as identity primary key,
+  delivery_id     uuid not null references delivery,
+  action          text not null check (action in ('replay', 'cancel')),
+  from_state      text not null,
+  from_reason     text,
+  actor           text not null,
+  reason          text not null check (reason <> ''),
+  at              timestamptz not null default now()
+);
+create index delivery_intervention_of on delivery_intervention (delivery_id);
 
 create table resource_link (
   target_id            text collate "C" not null references ehr_target,
@@ -121,4 +139,11 @@ create table patient_link (
   linked_at         timestamptz not null default now(),
   verified_at       timestamptz,
   primary key (target_id, patient_id)
+);
+
+-- Which master key sealed the credentials: a process with another key file must say so, not fail to decrypt.
+create table sealing_key (
+  only        boolean primary key default true check (only),
+  fingerprint bytea not null,
+  created_at  timestamptz not null default now()
 );
