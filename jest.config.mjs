@@ -3,6 +3,8 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': '<rootDir>/test/strip-types.mjs' },
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  globalSetup: '<rootDir>/test/postgres-server.ts',
+  globalTeardown: '<rootDir>/test/postgres-server-stop.ts',
   testTimeout: 60_000,
   maxWorkers: 2,
 };

@@ -143,7 +143,7 @@ create table patient_link (
 
 -- Which master key sealed the credentials: a process with another key file must say so, not fail to decrypt.
 create table sealing_key (
-  only        boolean primary key default true check (only),
+  singleton   boolean primary key default true check (singleton),
   fingerprint bytea not null,
   created_at  timestamptz not null default now()
 );

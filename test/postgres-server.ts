@@ -1,0 +1,53 @@
+/**
+ * jest's globalSetup: one embedded PostgreSQL for a whole run, with a migrated template database. Its folder and its
+ * port are its own, so several runs in one checkout do not meet. Durability is off: nothing here outlives the run.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { type EmbeddedPostgres, openEmbeddedPostgres } from '../src/postgres/embedded.ts';
+import { livePostmaster } from '../src/postgres/embedded-process.ts';
+import { migrate } from '../src/postgres/migrate.ts';
+import { TEMPLATE_DATABASE, TEST_SERVER } from './postgres.ts';
+
+const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
+
+type Running = { readonly server: EmbeddedPostgres; readonly folder: string };
+const running = globalThis as typeof globalThis & { kapTestServer?: Running };
+
+export default async function startServer(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'kap-bridge-test-'));
+  const server = await openEmbeddedPostgres(folder, { as: 'service', settings: NOT_DURABLE });
+  stopWithThisProcess(folder);
+  const template = new URL(server.url);
+  template.pathname = `/${TEMPLATE_DATABASE}`;
+  const client = new pg.Client({ connectionString: server.url });
+  await client.connect();
+  await client.query(`create database ${TEMPLATE_DATABASE}`);
+  await client.end();
+  await migrate(template.href, { queue: true });
+  process.env[TEST_SERVER] = server.url; // workers inherit it
+  running.kapTestServer = { server, folder };
+}
+
+export async function stopServer(): Promise<void> {
+  if (running.kapTestServer === undefined) return;
+  const { server, folder } = running.kapTestServer;
+  await server.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+// A run that is killed runs no teardown: its end closes this pipe, and the shell at the other end tidies up.
+function stopWithThisProcess(folder: string): void {
+  const postmaster = livePostmaster(join(folder, 'postgres', 'data'));
+  if (postmaster === null || process.platform === 'win32') return;
+  const tidy = 'read _; kill -INT "$1" 2>/dev/null && sleep 2; rm -rf "$2"';
+  const child = spawn('sh', ['-c', tidy, 'sh', String(postmaster.pid), folder], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  child.unref();
+  (child.stdin as unknown as { unref(): void }).unref();
+}
