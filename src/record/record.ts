@@ -58,7 +58,11 @@ export type SearchPage = {
   readonly total?: number;
 };
 
-export type HistoryPage = { readonly versions: readonly StoredResource[]; readonly total: number; readonly next?: string };
+export type HistoryPage = {
+  readonly versions: readonly StoredResource[];
+  readonly total: number;
+  readonly next?: string;
+};
 
 /** @throws Failure in every case that a caller can mend; nothing is stored then. */
 export type ClinicRecord = {

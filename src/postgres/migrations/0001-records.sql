@@ -28,6 +28,13 @@ create table resource_version (
   primary key (rid, version)
 );
 
+-- Patients in a KAP course: their writes go through the clinic's rules.
+create table course_patient (
+  patient_id    text collate "C" primary key,
+  next_check_at timestamptz                  -- when a finding may become due without a write (overdue therapy)
+);
+create index course_patient_due on course_patient (next_check_at) where next_check_at is not null;
+
 -- Search rows. `param` is searchParameterKey(type, code); `patient_key` is key64(patient id), 0 when there is none:
 -- it narrows an index scan, and the join to resource.patient_id decides. Long codes and values are stored as a
 -- prefix and a digest (indexable()), since a btree key must stay under 2,704 bytes.

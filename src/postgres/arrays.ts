@@ -1,0 +1,28 @@
+/**
+ * Array parameters as the text PostgreSQL reads. The driver's own conversion escapes every element of every array;
+ * most of ours are numbers and codes that need none.
+ */
+const NEEDS_QUOTES = /[\s",\\{}]/;
+
+export function numberArray(values: readonly (number | string)[]): string {
+  return `{${values.join(',')}}`;
+}
+
+export function booleanArray(values: readonly boolean[]): string {
+  return `{${values.join(',')}}`;
+}
+
+export function textArray(values: readonly (string | null)[]): string {
+  let text = '{';
+  for (let i = 0; i < values.length; i++) {
+    if (i > 0) text += ',';
+    text += element(values[i] as string | null);
+  }
+  return `${text}}`;
+}
+
+function element(value: string | null): string {
+  if (value === null) return 'NULL';
+  if (value !== '' && !NEEDS_QUOTES.test(value) && value.toLowerCase() !== 'null') return value;
+  return `"${value.replace(/["\\]/g, '\\$&')}"`;
+}

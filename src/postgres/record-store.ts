@@ -1,0 +1,268 @@
+/** The record in PostgreSQL: single statements for reads, and the unit of work behind every locked write. */
+import type { Pool, PoolClient } from 'pg';
+import { Failure, issue } from '../fhir/failure.ts';
+import type { SearchQuery } from '../fhir/search-query.ts';
+import type { HistoryPage, StoredResource } from '../record/record.ts';
+import type {
+  Change,
+  Criterion,
+  CurrentRow,
+  Expectation,
+  RecordStore,
+  ResourceKey,
+  UnitOfWork,
+} from '../record/store.ts';
+import { textArray } from './arrays.ts';
+import { writeChange, writeNew } from './record-write.ts';
+import { type CursorKey, matchMany, search } from './search.ts';
+
+export type RecordStoreOptions = {
+  readonly clinic: string;
+  /** Connections on which single statements run. */
+  readonly pool: Pool;
+  /** Signs the cursors of search and history. */
+  readonly cursorKey: CursorKey;
+};
+
+export function createRecordStore({ clinic, pool, cursorKey }: RecordStoreOptions): RecordStore {
+  return {
+    read: (type, id) => readCurrent(pool, type, id),
+    readVersion: (type, id, version) => readVersion(pool, type, id, version),
+    history: (type, id, page) => history(pool, type, id, page),
+    search: (query: SearchQuery) => search(pool, query, { cursorKey }),
+    match: async (criterion: Criterion) => (await matchMany(pool, [criterion]))[0] ?? [],
+    nextRid: rowIds(pool),
+    writeNew: (change: Change, expectation: Expectation) => writeNew(pool, clinic, change, expectation),
+    transaction: (work) => transaction(pool, clinic, work),
+    coursesDue: (now, limit) => coursesDue(pool, now, limit),
+  };
+}
+
+type Row = {
+  type: string;
+  id: string;
+  version: number;
+  last_updated: string;
+  deleted: boolean;
+  method: StoredResource['method'];
+  patient_id: string | null;
+  content: string;
+  rid: string;
+};
+
+/** Times leave the database in the form of meta.lastUpdated. */
+const UTC = `to_char(v.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+const READ = `
+select r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
+  from resource r
+  join resource_version v on v.rid = r.rid and v.version = r.version
+ where r.type = $1 and r.id = $2`;
+
+const READ_VERSION = `
+select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content
+  from resource r
+  join resource_version v on v.rid = r.rid and v.version = $3
+ where r.type = $1 and r.id = $2`;
+
+const HISTORY = `
+select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content
+  from resource r
+  join resource_version v on v.rid = r.rid and v.version < $3
+ where r.type = $1 and r.id = $2
+ order by v.version desc
+ limit $4`;
+
+function stored(row: Omit<Row, 'rid'>): StoredResource {
+  return {
+    type: row.type,
+    id: row.id,
+    version: row.version,
+    lastUpdated: row.last_updated,
+    deleted: row.deleted,
+    method: row.method,
+    patientId: row.patient_id,
+    content: row.content,
+  };
+}
+
+async function readCurrent(pool: Pool, type: string, id: string): Promise<StoredResource | undefined> {
+  const { rows } = await pool.query<Row>({ name: 'record-read', text: READ, values: [type, id] });
+  return rows[0] && stored(rows[0]);
+}
+
+const MAX_VERSION = 2_147_483_647;
+
+async function readVersion(pool: Pool, type: string, id: string, version: number): Promise<StoredResource | undefined> {
+  if (version > MAX_VERSION) return undefined;
+  const { rows } = await pool.query<Row>({ name: 'record-vread', text: READ_VERSION, values: [type, id, version] });
+  return rows[0] && stored(rows[0]);
+}
+
+/** The cursor of a history is the version at which the last page ended: versions never change or vanish. */
+async function history(
+  pool: Pool,
+  type: string,
+  id: string,
+  { count, cursor }: { count: number; cursor?: string },
+): Promise<HistoryPage> {
+  const before = cursor === undefined ? MAX_VERSION : Number(cursor);
+  if (!Number.isInteger(before) || before < 1) {
+    throw new Failure('invalid', issue('value', 'The page link is damaged; start again from the first page.'));
+  }
+  const [{ rows }, newest] = await Promise.all([
+    pool.query<Row>({ name: 'record-history', text: HISTORY, values: [type, id, before, count + 1] }),
+    cursor === undefined ? undefined : readCurrent(pool, type, id),
+  ]);
+  const versions = rows.slice(0, count).map(stored);
+  const last = versions.at(-1);
+  const more = rows.length > count && last !== undefined;
+  // Versions count from 1 without a gap, so the newest one is the total.
+  const total = newest?.version ?? rows[0]?.version ?? 0;
+  return { versions, total, ...(more ? { next: String(last.version) } : {}) };
+}
+
+const BLOCK = 256; // the increment of resource_rid
+
+/** Row ids by the block, so that most writes need no round trip for them. */
+function rowIds(pool: Pool): () => string | Promise<string> {
+  let next = 0n;
+  let end = 0n;
+  let refill: Promise<void> | undefined;
+  const take = (): string => String(next++);
+  const fetchBlock = async (): Promise<void> => {
+    const { rows } = await pool.query<{ start: string }>(`select nextval('resource_rid') as start`);
+    next = BigInt((rows[0] as { start: string }).start);
+    end = next + BigInt(BLOCK);
+  };
+  const takeLater = async (): Promise<string> => {
+    while (next >= end) {
+      refill ??= fetchBlock().finally(() => {
+        refill = undefined;
+      });
+      await refill;
+    }
+    return take();
+  };
+  return () => (next < end ? take() : takeLater());
+}
+
+async function transaction<T>(pool: Pool, clinic: string, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('begin');
+    try {
+      const result = await work(unitOfWork(client, clinic));
+      await client.query('commit');
+      return result;
+    } catch (error) {
+      await client.query('rollback').catch((lost: Error) => {
+        broken = lost;
+      });
+      throw error;
+    }
+  } finally {
+    client.release(broken);
+  }
+}
+
+const LOCK_PATIENTS = `
+insert into patient_sequence as p (patient_id, last)
+select patient_id, 0 from unnest($1::text[]) as wanted (patient_id) order by patient_id
+on conflict (patient_id) do update set last = p.last`;
+
+// A statement of its own, after the lock: only then it sees what the holder before us committed.
+const IN_COURSE = `select patient_id from course_patient where patient_id = any ($1::text[])`;
+
+const LOCK_CRITERIA = `
+select pg_advisory_xact_lock(hashtextextended(criteria, 0))
+  from (select distinct criteria from unnest($1::text[]) as wanted (criteria) order by criteria) as ordered`;
+
+const LOCK_ROWS = `
+select r.rid
+  from resource r
+  join unnest($1::text[], $2::text[]) as wanted (type, id) on r.type = wanted.type and r.id = wanted.id
+ order by r.type, r.id
+   for update of r`;
+
+const READ_ROWS = `
+select r.rid, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
+  from unnest($1::text[], $2::text[]) as wanted (type, id)
+  join resource r on r.type = wanted.type and r.id = wanted.id
+  join resource_version v on v.rid = r.rid and v.version = r.version`;
+
+const MISSING = `
+select wanted.type, wanted.id
+  from unnest($1::text[], $2::text[]) as wanted (type, id)
+ where not exists (select from resource r where r.type = wanted.type and r.id = wanted.id and not r.deleted)`;
+
+const COURSE = `
+select v.content
+  from resource r
+  join resource_version v on v.rid = r.rid and v.version = r.version
+ where r.patient_id = $1 and r.type = any ($2::text[]) and not r.deleted
+ order by r.rid`;
+
+// A running course stays on its version of the protocol, so older versions of the resource are looked at, too.
+const PLAN_DEFINITION = `
+select v.content
+  from resource r
+  join resource_version v on v.rid = r.rid
+ where r.type = 'PlanDefinition' and v.content <> ''
+   and v.content::jsonb ->> 'url' = $1
+   and ($2::text is null or v.content::jsonb ->> 'version' = $2)
+ order by v.last_updated desc
+ limit 1`;
+
+const COURSES_DUE = `
+select patient_id from course_patient where next_check_at <= $1 order by next_check_at limit $2`;
+
+function unitOfWork(client: PoolClient, clinic: string): UnitOfWork {
+  const keyArrays = (keys: readonly ResourceKey[]): [string, string] => [
+    textArray(keys.map(({ type }) => type)),
+    textArray(keys.map(({ id }) => id)),
+  ];
+  return {
+    async lockPatients(patientIds) {
+      if (patientIds.length === 0) return new Set();
+      const values = [textArray(patientIds)];
+      await client.query({ name: 'lock-patients', text: LOCK_PATIENTS, values });
+      const { rows } = await client.query<{ patient_id: string }>({ name: 'in-course', text: IN_COURSE, values });
+      return new Set(rows.map((row) => row.patient_id));
+    },
+    async lockCriteria(criteria) {
+      const values = [textArray(criteria.map(({ type, criteria: text }) => `${clinic} ${type}?${text}`))];
+      await client.query({ name: 'lock-criteria', text: LOCK_CRITERIA, values });
+    },
+    match: (criteria) => matchMany(client, criteria),
+    async lockCurrent(keys) {
+      if (keys.length === 0) return [];
+      const values = keyArrays(keys);
+      await client.query({ name: 'lock-rows', text: LOCK_ROWS, values });
+      // Read after the lock, in a statement of its own: a row that we waited for has a newer version by now.
+      const { rows } = await client.query<Row>({ name: 'read-rows', text: READ_ROWS, values });
+      return rows.map((row): CurrentRow => ({ ...stored(row), rid: row.rid }));
+    },
+    async missing(keys) {
+      if (keys.length === 0) return [];
+      return (await client.query<ResourceKey>({ name: 'missing', text: MISSING, values: keyArrays(keys) })).rows;
+    },
+    async courseResources(patientId, types) {
+      const values = [patientId, textArray(types)];
+      const { rows } = await client.query<{ content: string }>({ name: 'course', text: COURSE, values });
+      return rows.map((row) => row.content);
+    },
+    async planDefinition(url, version) {
+      const values = [url, version];
+      const { rows } = await client.query<{ content: string }>({ name: 'plan', text: PLAN_DEFINITION, values });
+      return rows[0]?.content;
+    },
+    write: (change) => writeChange(client, clinic, change),
+  };
+}
+
+async function coursesDue(pool: Pool, now: Date, limit: number): Promise<readonly string[]> {
+  const values = [now.toISOString(), limit];
+  return (await pool.query<{ patient_id: string }>(COURSES_DUE, values)).rows.map((row) => row.patient_id);
+}

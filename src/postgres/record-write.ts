@@ -1,0 +1,322 @@
+/**
+ * The one statement of a write: versions, current rows, search rows, audit entries, course membership, patient
+ * sequence, lanes and deliveries. It commits as a whole or not at all, and costs one round trip for any number of
+ * resources.
+ *
+ * Texts travel as one bytea with the length of each: array syntax would escape every quote of every JSON text.
+ */
+import type { Pool, PoolClient } from 'pg';
+import { businessIdentifier, identifierToken } from '../ehr/business-identifier.ts';
+import type { Change, Expectation, ResourceKey } from '../record/store.ts';
+import { booleanArray, numberArray, textArray } from './arrays.ts';
+
+const WRITE = `
+with
+  guard as materialized (
+    select
+      not exists (select from course_patient where patient_id = any ($1::text[])) as outside_course,
+      array(
+        select wanted.type || '/' || wanted.id
+          from unnest($2::text[], $3::text[]) as wanted (type, id)
+         where not exists (
+           select from resource r where r.type = wanted.type and r.id = wanted.id and not r.deleted)
+      ) as missing
+  ),
+  go as materialized (
+    select from guard where outside_course and cardinality(missing) = 0
+  ),
+  version as materialized (
+    select v.*
+      from unnest($4::bigint[], $5::text[], $6::text[], $7::integer[], $8::boolean[], $9::text[], $10::timestamptz[],
+                  $11::text[], $12::integer[], $13::integer[], $14::text[], $15::text[])
+           with ordinality
+           as v (rid, type, id, version, deleted, method, last_updated, patient_id, text_at, text_bytes, intent,
+                 business_identifier, ordinal),
+           go
+  ),
+  new_version as (
+    insert into resource_version (rid, version, deleted, method, last_updated, content)
+    select rid, version, deleted, method, last_updated,
+           convert_from(substr($16::bytea, text_at, text_bytes), 'UTF8')
+      from version
+  ),
+  new_resource as (
+    insert into resource (rid, type, id, version, deleted, last_updated, patient_id)
+    select rid, type, id, version, deleted, last_updated, patient_id from version where version = 1
+  ),
+  changed_resource as (
+    update resource r
+       set version = v.version, deleted = v.deleted, last_updated = v.last_updated, patient_id = v.patient_id
+      from version v
+     where v.version > 1 and r.rid = v.rid and r.version = v.version - 1
+    returning r.rid
+  ),
+  add_token as (
+    insert into idx_token (param, patient_key, system_key, rid, code)
+    select a.* from unnest($17::integer[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[]) a, go
+  ),
+  add_reference as (
+    insert into idx_reference (param, rid, target)
+    select a.* from unnest($22::integer[], $23::bigint[], $24::text[]) a, go
+  ),
+  add_date as (
+    insert into idx_date (param, wide, patient_key, rid, low, high)
+    select a.*
+      from unnest($25::integer[], $26::boolean[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[]) a, go
+  ),
+  add_string as (
+    insert into idx_string (param, rid, folded, exact)
+    select a.* from unnest($31::integer[], $32::bigint[], $33::text[], $34::text[]) a, go
+  ),
+  add_quantity as (
+    insert into idx_quantity (param, patient_key, rid, low, high, system_key, code, unit)
+    select a.*
+      from unnest($35::integer[], $36::bigint[], $37::bigint[], $38::double precision[], $39::double precision[],
+                  $40::bigint[], $41::text[], $42::text[]) a, go
+  ),
+  add_uri as (
+    insert into idx_uri (param, rid, value)
+    select a.* from unnest($43::integer[], $44::bigint[], $45::text[]) a, go
+  ),
+  new_audit as (
+    insert into audit_event (event_id, recorded, patient_id, agent, type, subtype, action, outcome, request_id, body)
+    select a.*
+      from unnest($46::uuid[], $47::timestamptz[], $48::text[], $49::text[], $50::text[], $51::text[],
+                  $52::"char"[], $53::smallint[], $54::text[], $55::text[]) a, go
+  ),
+  course as (
+    insert into course_patient (patient_id, next_check_at)
+    select c.* from unnest($56::text[], $57::timestamptz[]) c, go
+    on conflict (patient_id) do update set next_check_at = excluded.next_check_at
+  ),
+  -- Deliveries: one for every version and every target in force, numbered in the order of commits.
+  subscribed as materialized (
+    select t.target_id, v.*
+      from version v
+      join ehr_target t on t.disabled_at is null and v.type = any (t.resource_types)
+     where v.patient_id is not null
+  ),
+  counted as (
+    select patient_id, count(distinct ordinal) as n from subscribed group by patient_id
+  ),
+  sequence as (
+    insert into patient_sequence as p (patient_id, last)
+    select patient_id, n from counted order by patient_id
+    on conflict (patient_id) do update set last = p.last + excluded.last
+    returning p.patient_id, p.last
+  ),
+  new_lane as (
+    insert into lane (target_id, patient_id)
+    select distinct target_id, patient_id from subscribed order by 1, 2
+    on conflict do nothing
+  ),
+  new_delivery as (
+    insert into delivery (target_id, patient_id, patient_seq, resource_type, resource_id, version_id, intent,
+                          business_identifier)
+    select s.target_id, s.patient_id,
+           q.last - c.n + dense_rank() over (partition by s.patient_id order by s.ordinal),
+           s.type, s.id, s.version, s.intent, s.business_identifier
+      from subscribed s
+      join counted c using (patient_id)
+      join sequence q using (patient_id)
+  )
+select outside_course, missing, (select count(*)::integer from changed_resource) as changed from guard`;
+
+const REMOVE = `
+with
+  remove_token as (
+    delete from idx_token i
+     using unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+           as old (param, patient_key, system_key, rid, code)
+     where i.param = old.param and i.code = old.code and i.patient_key = old.patient_key
+       and i.system_key = old.system_key and i.rid = old.rid
+  ),
+  remove_reference as (
+    delete from idx_reference i
+     using unnest($6::integer[], $7::bigint[], $8::text[]) as old (param, rid, target)
+     where i.param = old.param and i.target = old.target and i.rid = old.rid
+  ),
+  remove_date as (
+    delete from idx_date i
+     using unnest($9::integer[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+           as old (param, patient_key, rid, low, high)
+     where i.param = old.param and i.patient_key = old.patient_key and i.low = old.low and i.rid = old.rid
+       and i.high = old.high
+  ),
+  remove_string as (
+    delete from idx_string i
+     using unnest($14::integer[], $15::bigint[], $16::text[], $17::text[]) as old (param, rid, folded, exact)
+     where i.param = old.param and i.folded = old.folded and i.rid = old.rid and i.exact = old.exact
+  ),
+  remove_quantity as (
+    delete from idx_quantity i
+     using unnest($18::integer[], $19::bigint[], $20::double precision[], $21::double precision[], $22::bigint[],
+                  $23::text[], $24::text[])
+           as old (param, rid, low, high, system_key, code, unit)
+     where i.param = old.param and i.code = old.code and i.low = old.low and i.rid = old.rid and i.high = old.high
+       and i.system_key = old.system_key and i.unit = old.unit
+  )
+delete from idx_uri i
+ using unnest($25::integer[], $26::bigint[], $27::text[]) as old (param, rid, value)
+ where i.param = old.param and i.value = old.value and i.rid = old.rid`;
+
+const NOTHING_EXPECTED: Expectation = { outsideCourse: [], existing: [] };
+
+type WriteRow = { outside_course: boolean; missing: string[]; changed: number };
+
+/** Writes new resources if the expectation holds; a statement of its own is a transaction of its own. */
+export async function writeNew(
+  pool: Pool,
+  clinic: string,
+  change: Change,
+  expectation: Expectation,
+): Promise<'written' | 'in-course' | { missing: ResourceKey[] }> {
+  const { rows } = await pool.query<WriteRow>({
+    name: 'record-write',
+    text: WRITE,
+    values: writeValues(clinic, change, expectation),
+  });
+  const row = rows[0] as WriteRow;
+  if (!row.outside_course) return 'in-course';
+  if (row.missing.length > 0) return { missing: row.missing.map(keyOf) };
+  return 'written';
+}
+
+/** Writes a change inside the caller's transaction, whose locks make every expectation true. */
+export async function writeChange(client: PoolClient, clinic: string, change: Change): Promise<void> {
+  const removing = isEmpty(change.removed)
+    ? undefined
+    : client.query({ name: 'record-remove', text: REMOVE, values: removeValues(change) });
+  const writing = client.query<WriteRow>({
+    name: 'record-write',
+    text: WRITE,
+    values: writeValues(clinic, change, NOTHING_EXPECTED),
+  });
+  const [, { rows }] = await Promise.all([removing, writing]);
+  const expected = change.versions.filter((version) => version.version > 1).length;
+  if ((rows[0] as WriteRow).changed !== expected) {
+    throw new Error(`record-write changed ${(rows[0] as WriteRow).changed} current rows of ${expected}`);
+  }
+}
+
+function keyOf(text: string): ResourceKey {
+  const slash = text.indexOf('/');
+  return { type: text.slice(0, slash), id: text.slice(slash + 1) };
+}
+
+function isEmpty(columns: Change['removed']): boolean {
+  return (
+    columns.token.rid.length === 0 &&
+    columns.reference.rid.length === 0 &&
+    columns.date.rid.length === 0 &&
+    columns.string.rid.length === 0 &&
+    columns.quantity.rid.length === 0 &&
+    columns.uri.rid.length === 0
+  );
+}
+
+function writeValues(clinic: string, change: Change, expectation: Expectation): unknown[] {
+  const { versions, added, audit, courses } = change;
+  const texts = Buffer.from(versions.map((version) => version.content).join(''));
+  let at = 1;
+  const textAt: number[] = [];
+  const textBytes: number[] = [];
+  for (const version of versions) {
+    const bytes = Buffer.byteLength(version.content);
+    textAt.push(at);
+    textBytes.push(bytes);
+    at += bytes;
+  }
+  const { token, reference, date, string, quantity, uri } = added;
+  return [
+    textArray(expectation.outsideCourse),
+    textArray(expectation.existing.map((key) => key.type)),
+    textArray(expectation.existing.map((key) => key.id)),
+    numberArray(versions.map((version) => version.rid)),
+    textArray(versions.map((version) => version.type)),
+    textArray(versions.map((version) => version.id)),
+    numberArray(versions.map((version) => version.version)),
+    booleanArray(versions.map((version) => version.deleted)),
+    textArray(versions.map((version) => version.method)),
+    textArray(versions.map((version) => version.lastUpdated)),
+    textArray(versions.map((version) => version.patientId)),
+    numberArray(textAt),
+    numberArray(textBytes),
+    textArray(versions.map((version) => version.intent)),
+    textArray(versions.map(({ type, id }) => identifierToken(businessIdentifier(clinic, type, id)))),
+    texts,
+    numberArray(token.param),
+    numberArray(token.patient),
+    numberArray(token.system),
+    numberArray(token.rid),
+    textArray(token.code),
+    numberArray(reference.param),
+    numberArray(reference.rid),
+    textArray(reference.target),
+    numberArray(date.param),
+    booleanArray(date.wide),
+    numberArray(date.patient),
+    numberArray(date.rid),
+    numberArray(date.low),
+    numberArray(date.high),
+    numberArray(string.param),
+    numberArray(string.rid),
+    textArray(string.folded),
+    textArray(string.exact),
+    numberArray(quantity.param),
+    numberArray(quantity.patient),
+    numberArray(quantity.rid),
+    numberArray(quantity.low),
+    numberArray(quantity.high),
+    numberArray(quantity.system),
+    textArray(quantity.code),
+    textArray(quantity.unit),
+    numberArray(uri.param),
+    numberArray(uri.rid),
+    textArray(uri.value),
+    textArray(audit.map((row) => row.eventId)),
+    textArray(audit.map((row) => row.recorded)),
+    textArray(audit.map((row) => row.patientId)),
+    textArray(audit.map((row) => row.agent)),
+    textArray(audit.map((row) => row.type)),
+    textArray(audit.map((row) => row.subtype)),
+    textArray(audit.map((row) => row.action)),
+    numberArray(audit.map((row) => row.outcome)),
+    textArray(audit.map((row) => row.requestId)),
+    textArray(audit.map((row) => row.body)),
+    textArray(courses.map((course) => course.patientId)),
+    textArray(courses.map((course) => course.nextCheckAt)),
+  ];
+}
+
+function removeValues({ removed: { token, reference, date, string, quantity, uri } }: Change): unknown[] {
+  return [
+    numberArray(token.param),
+    numberArray(token.patient),
+    numberArray(token.system),
+    numberArray(token.rid),
+    textArray(token.code),
+    numberArray(reference.param),
+    numberArray(reference.rid),
+    textArray(reference.target),
+    numberArray(date.param),
+    numberArray(date.patient),
+    numberArray(date.rid),
+    numberArray(date.low),
+    numberArray(date.high),
+    numberArray(string.param),
+    numberArray(string.rid),
+    textArray(string.folded),
+    textArray(string.exact),
+    numberArray(quantity.param),
+    numberArray(quantity.rid),
+    numberArray(quantity.low),
+    numberArray(quantity.high),
+    numberArray(quantity.system),
+    textArray(quantity.code),
+    textArray(quantity.unit),
+    numberArray(uri.param),
+    numberArray(uri.rid),
+    textArray(uri.value),
+  ];
+}

@@ -1,0 +1,162 @@
+/** From finished drafts to what one statement writes: texts with `meta`, search rows, audit entries. */
+import type { Resource } from '@medplum/fhirtypes';
+import { parseJson, stringifyJson } from '../fhir/json.ts';
+import type { Draft, RecordParts } from './drafts.ts';
+import type { StoredResource, WriteResult } from './record.ts';
+import { addDifference, SearchColumns } from './search-rows.ts';
+import type { CurrentRow, NewVersion } from './store.ts';
+
+/** A draft whose identity is settled: a new resource, or the next version of a current one. */
+export type Settled = {
+  readonly draft: Draft;
+  readonly id: string;
+  readonly current: CurrentRow | undefined;
+  /** The current version is the answer, whatever the draft says (a conditional create that matched). */
+  readonly keep: boolean;
+};
+
+type Outcome = { readonly effect: WriteResult['effect']; readonly stored: StoredResource };
+
+export type Assembled = {
+  /** What each draft became; `unchanged` where the stored version already says the same. */
+  readonly outcome: ReadonlyMap<Draft, Outcome>;
+  readonly versions: readonly NewVersion[];
+  readonly added: SearchColumns;
+  readonly removed: SearchColumns;
+};
+
+export async function assemble(parts: RecordParts, settled: readonly Settled[], now: Date): Promise<Assembled> {
+  const outcome = new Map<Draft, Outcome>();
+  const versions: NewVersion[] = [];
+  const added = new SearchColumns();
+  const removed = new SearchColumns();
+  for (const one of settled) {
+    const version = await versionOf(parts, one, now);
+    if (version === undefined) {
+      if (one.current !== undefined) outcome.set(one.draft, { effect: 'unchanged', stored: one.current });
+      continue;
+    }
+    versions.push(version);
+    addSearchRows(parts, one, version, added, removed);
+    const effect = version.deleted
+      ? 'deleted'
+      : one.current === undefined || one.current.deleted
+        ? 'created'
+        : 'updated';
+    outcome.set(one.draft, { effect, stored: version });
+  }
+  return { outcome, versions: parentsFirst(versions, settled), added, removed };
+}
+
+async function versionOf(parts: RecordParts, one: Settled, now: Date): Promise<NewVersion | undefined> {
+  if (one.keep) return undefined;
+  return one.draft.method === 'DELETE' ? deletion(one, now) : nextVersion(parts, one, now);
+}
+
+function deletion({ draft, current }: Settled, now: Date): NewVersion | undefined {
+  if (current === undefined || current.deleted) return undefined;
+  return {
+    rid: current.rid,
+    type: draft.type,
+    id: current.id,
+    version: current.version + 1,
+    lastUpdated: later(now, current),
+    deleted: true,
+    method: 'DELETE',
+    patientId: current.patientId,
+    content: '',
+    intent: 'entered-in-error',
+  };
+}
+
+async function nextVersion(
+  parts: RecordParts,
+  { draft, id, current }: Settled,
+  now: Date,
+): Promise<NewVersion | undefined> {
+  const resource = draft.resource as Resource;
+  if (current !== undefined && !current.deleted) {
+    // The same content is no new version: a replayed message leaves no trace in the chart or at an EHR.
+    if (textOf(resource, id, current.version, current.lastUpdated) === current.content) return undefined;
+  }
+  const version = (current?.version ?? 0) + 1;
+  const lastUpdated = current === undefined ? now.toISOString() : later(now, current);
+  return {
+    rid: current?.rid ?? (await parts.store.nextRid()),
+    type: draft.type,
+    id,
+    version,
+    lastUpdated,
+    deleted: false,
+    method: draft.method === 'POST' ? 'POST' : 'PUT',
+    patientId: draft.type === 'Patient' ? id : parts.patientIdOf(resource),
+    content: textOf(resource, id, version, lastUpdated),
+    intent: (resource as { status?: string }).status === 'entered-in-error' ? 'entered-in-error' : 'put',
+  };
+}
+
+/** Versions of one resource never share a time, whatever the clocks of two processes say. */
+function later(now: Date, current: CurrentRow): string {
+  return new Date(Math.max(now.getTime(), Date.parse(current.lastUpdated) + 1)).toISOString();
+}
+
+/** The stored text: the caller's elements in the caller's order, behind id and meta. */
+function textOf(resource: Resource, id: string, version: number, lastUpdated: string): string {
+  const { resourceType, id: _id, meta, ...rest } = resource;
+  const { versionId: _version, lastUpdated: _lastUpdated, ...tags } = meta ?? {};
+  return stringifyJson(
+    { resourceType, id, meta: { versionId: String(version), lastUpdated, ...tags }, ...rest },
+    resource,
+  );
+}
+
+function addSearchRows(
+  parts: RecordParts,
+  { draft, id, current }: Settled,
+  version: NewVersion,
+  added: SearchColumns,
+  removed: SearchColumns,
+): void {
+  // Extractors read id and meta too.
+  const after = draft.resource && ({ ...draft.resource, id, meta: { ...draft.resource.meta } } as Resource);
+  const extract = (resource: Resource) => (sink: Parameters<RecordParts['extract']>[1]) =>
+    parts.extract(resource, sink);
+  if (current === undefined || current.deleted) {
+    if (after) parts.extract(after, added.sinkFor(version.rid, version.patientId));
+    return;
+  }
+  const before = { patientId: current.patientId, extract: extract(parseJson(current.content) as Resource) };
+  const next = { patientId: version.patientId, extract: version.deleted || !after ? () => {} : extract(after) };
+  addDifference(version.rid, before, next, added, removed);
+}
+
+/** An EHR must know what is referred to before what refers to it; otherwise the order of the request stays. */
+function parentsFirst(versions: readonly NewVersion[], settled: readonly Settled[]): readonly NewVersion[] {
+  if (versions.length < 2) return versions;
+  const byKey = new Map(versions.map((version) => [`${version.type}/${version.id}`, version]));
+  const resourceOf = new Map(settled.map(({ draft, id }) => [`${draft.type}/${id}`, draft.resource]));
+  const ordered: NewVersion[] = [];
+  const seen = new Set<string>();
+  const visit = (key: string): void => {
+    const version = byKey.get(key);
+    // Marked before its parents are visited: a circle of references ends here.
+    if (version === undefined || seen.has(key)) return;
+    seen.add(key);
+    for (const parent of localReferences(resourceOf.get(key))) visit(parent);
+    ordered.push(version);
+  };
+  for (const key of byKey.keys()) visit(key);
+  return ordered;
+}
+
+function localReferences(value: unknown, found: string[] = []): string[] {
+  if (Array.isArray(value)) {
+    for (const item of value) localReferences(item, found);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, child] of Object.entries(value)) {
+      if (name === 'reference' && typeof child === 'string') found.push(child);
+      else if (typeof child === 'object') localReferences(child, found);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,193 @@
+/**
+ * What a write request becomes before anything is looked up: validated, labelled, with an id where one can be given,
+ * and with everything listed that must be looked up first.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Resource } from '@medplum/fhirtypes';
+import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import { rewriteReferences } from '../fhir/references.ts';
+import type { SearchValueSink } from '../fhir/search-values.ts';
+import { labelled } from '../kap/labels.ts';
+import type { WriteRequest } from './record.ts';
+import type { Criterion, RecordStore, ResourceKey } from './store.ts';
+
+/** What the record is made of; main.ts joins it. */
+export type RecordParts = {
+  readonly clinic: string;
+  readonly store: RecordStore;
+  /** All that is wrong with a resource, with places that begin with `place`. */
+  readonly validate: (resource: unknown, place: string) => readonly Issue[];
+  readonly extract: (resource: Resource, sink: SearchValueSink) => void;
+  readonly patientIdOf: (resource: Resource) => string | null;
+  /** Bases under which this service is known; references to them are stored as relative ones. */
+  readonly baseUrls: readonly string[];
+  readonly now: () => Date;
+  /** Called after each commit that may have caused deliveries. */
+  readonly committed: () => void;
+};
+
+/** A write on its way. `resource` is the caller's object, which the record makes its own. */
+export type Draft = {
+  readonly request: WriteRequest;
+  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly type: string;
+  readonly place: string;
+  /** Known at once for a POST without condition and for a write by id. */
+  id: string | undefined;
+  resource: Resource | undefined;
+};
+
+/** A reference that says which resource it means by a search. */
+export type ConditionalReference = Criterion & { readonly place: string };
+
+export type Prepared = {
+  readonly drafts: readonly Draft[];
+  readonly conditional: readonly ConditionalReference[];
+  /** Local resources that are referred to and not written here. */
+  readonly existing: readonly ResourceKey[];
+  /** fullUrl → the draft it names. */
+  readonly byFullUrl: ReadonlyMap<string, Draft>;
+};
+
+/**
+ * Checks everything that can be checked without the database, all requests at once.
+ *
+ * A unit of work of several requests states a linked graph, so each of its references must lead somewhere: to another
+ * entry, to a stored resource, or out of this service. A single write may refer to what is not here yet.
+ *
+ * @throws Failure `invalid` (FHIR's own rules) or `business-rule` (the clinic's), with every issue
+ */
+export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): Prepared {
+  const issues: Issue[] = [];
+  const refused: Issue[] = [];
+  const drafts = requests.map((request) => draftOf(parts, request, issues, refused));
+  if (issues.length > 0) throw new Failure('invalid', [...issues, ...refused]);
+  if (refused.length > 0) throw new Failure('business-rule', refused);
+  const byFullUrl = fullUrlsOf(drafts);
+  const linked = collectReferences(parts, drafts, byFullUrl);
+  return { drafts, byFullUrl, ...linked };
+}
+
+function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[], refused: Issue[]): Draft {
+  const { method, type, place } = request;
+  const draft: Draft = { request, method, type, place, id: request.id, resource: undefined };
+  if (type === 'AuditEvent') {
+    throw new Failure(
+      'method-not-allowed',
+      issue('not-supported', 'AuditEvents are written by the service alone.', place),
+    );
+  }
+  if (method === 'DELETE') return draft;
+  const found = parts.validate(request.resource, place).filter((found) => found.severity !== 'warning');
+  const resource = request.resource as Resource;
+  found.push(...mismatches(request, resource));
+  if (found.length > 0) {
+    issues.push(...found);
+    return draft;
+  }
+  const labels = labelled(resource);
+  if ('issues' in labels) {
+    refused.push(...labels.issues.map((found) => ({ ...found, ...placeWithin(found, place) })));
+    return draft;
+  }
+  draft.resource = labels.resource;
+  if (method === 'POST' && request.ifNoneExist === undefined) draft.id = randomUUID();
+  return draft;
+}
+
+/** What url and body say differently. */
+function mismatches({ method, type, id, place }: WriteRequest, resource: Resource | undefined): Issue[] {
+  if (resource?.resourceType !== undefined && resource.resourceType !== type) {
+    return [issue('invalid', `The url says ${type}, the resource is another type.`, `${place}.resourceType`)];
+  }
+  if (method === 'PUT' && id !== undefined && resource?.id !== id) {
+    return [issue('invalid', `The resource must have the id that the url names.`, `${place}.id`)];
+  }
+  return [];
+}
+
+/** A place that begins with the type, moved to where the resource stands in the request. */
+function placeWithin(found: Issue, place: string): { expression?: string } {
+  if (found.expression === undefined) return { expression: place };
+  const dot = found.expression.indexOf('.');
+  return { expression: dot < 0 ? place : place + found.expression.slice(dot) };
+}
+
+function fullUrlsOf(drafts: readonly Draft[]): Map<string, Draft> {
+  const byFullUrl = new Map<string, Draft>();
+  for (const draft of drafts) {
+    const { fullUrl } = draft.request;
+    if (fullUrl === undefined) continue;
+    if (byFullUrl.has(fullUrl)) {
+      throw new Failure(
+        'invalid',
+        issue('duplicate', `Two entries have the same fullUrl; each entry needs its own.`, entryOf(draft, 'fullUrl')),
+      );
+    }
+    byFullUrl.set(fullUrl, draft);
+  }
+  return byFullUrl;
+}
+
+function entryOf(draft: Draft, element: string): string {
+  return draft.place.endsWith('.resource') ? `${draft.place.slice(0, -'resource'.length)}${element}` : draft.place;
+}
+
+const CONDITIONAL = /^([A-Z][A-Za-z]+)\?(.+)$/;
+const LOCAL = /^([A-Z][A-Za-z]+)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[0-9]+)?$/;
+
+function collectReferences(
+  parts: RecordParts,
+  drafts: readonly Draft[],
+  byFullUrl: ReadonlyMap<string, Draft>,
+): Pick<Prepared, 'conditional' | 'existing'> {
+  const issues: Issue[] = [];
+  const conditional: ConditionalReference[] = [];
+  const existing = new Map<string, ResourceKey>();
+  const written = new Set(drafts.filter(({ id }) => id !== undefined).map(({ type, id }) => `${type}/${id}`));
+  const isGraph = drafts.length > 1 || drafts.some(({ place }) => place.startsWith('Bundle'));
+  for (const draft of drafts) {
+    if (draft.resource === undefined) continue;
+    rewriteReferences(
+      draft.resource,
+      (reference, place) => {
+        const byCondition = CONDITIONAL.exec(reference);
+        if (byCondition !== null) {
+          if (!isGraph) {
+            issues.push(
+              issue(
+                'not-supported',
+                'A conditional reference can only be used in a transaction; refer to Type/id.',
+                place,
+              ),
+            );
+          }
+          conditional.push({ type: byCondition[1] as string, criteria: byCondition[2] as string, place });
+        } else if (/^urn:(uuid|oid):/.test(reference)) {
+          if (!byFullUrl.has(reference)) {
+            issues.push(issue('not-found', `No entry of this Bundle has the fullUrl '${reference}'.`, place));
+          }
+        } else {
+          const relative = relativeTo(parts.baseUrls, reference);
+          const local = LOCAL.exec(relative);
+          if (local !== null && isGraph && !byFullUrl.has(reference)) {
+            const key = { type: local[1] as string, id: local[2] as string };
+            if (!written.has(`${key.type}/${key.id}`)) existing.set(`${key.type}/${key.id}`, key);
+          }
+          if (relative !== reference) return relative;
+        }
+        return undefined;
+      },
+      draft.place,
+    );
+  }
+  if (issues.length > 0) throw new Failure('invalid', issues);
+  return { conditional, existing: [...existing.values()] };
+}
+
+function relativeTo(baseUrls: readonly string[], reference: string): string {
+  for (const base of baseUrls) {
+    if (reference.startsWith(`${base}/`)) return reference.slice(base.length + 1);
+  }
+  return reference;
+}

@@ -1,0 +1,175 @@
+/**
+ * The search rows of a unit of work, as columns: one array per column, ready for `unnest`.
+ *
+ * A new resource only adds rows. A changed one is compared with its previous version, and only the difference is
+ * written, so that an update of one value touches one or two rows and leaves no garbage behind.
+ */
+import { folded, indexable, key64, type SearchValueSink } from '../fhir/search-values.ts';
+
+/** Ranges longer than this are indexed apart, so that a search by date can be bounded below (idx_date.wide). */
+export const WIDE_MS = 8 * 86_400_000;
+
+export type TokenColumns = { param: number[]; patient: string[]; system: string[]; rid: string[]; code: string[] };
+export type ReferenceColumns = { param: number[]; rid: string[]; target: string[] };
+export type DateColumns = {
+  param: number[];
+  wide: boolean[];
+  patient: string[];
+  rid: string[];
+  low: number[];
+  high: number[];
+};
+export type StringColumns = { param: number[]; rid: string[]; folded: string[]; exact: string[] };
+export type QuantityColumns = {
+  param: number[];
+  patient: string[];
+  rid: string[];
+  low: number[];
+  high: number[];
+  system: string[];
+  code: string[];
+  unit: string[];
+};
+export type UriColumns = { param: number[]; rid: string[]; value: string[] };
+
+/** Rows of all kinds, column by column. All arrays of one kind have the same length. */
+export class SearchColumns {
+  readonly token: TokenColumns = { param: [], patient: [], system: [], rid: [], code: [] };
+  readonly reference: ReferenceColumns = { param: [], rid: [], target: [] };
+  readonly date: DateColumns = { param: [], wide: [], patient: [], rid: [], low: [], high: [] };
+  readonly string: StringColumns = { param: [], rid: [], folded: [], exact: [] };
+  readonly quantity: QuantityColumns = {
+    param: [],
+    patient: [],
+    rid: [],
+    low: [],
+    high: [],
+    system: [],
+    code: [],
+    unit: [],
+  };
+  readonly uri: UriColumns = { param: [], rid: [], value: [] };
+
+  /** A sink that writes rows of one resource. */
+  sinkFor(rid: string, patientId: string | null): SearchValueSink {
+    return new ColumnSink(this, rid, patientId === null ? '0' : key64(patientId));
+  }
+}
+
+class ColumnSink implements SearchValueSink {
+  readonly #columns: SearchColumns;
+  readonly #rid: string;
+  readonly #patient: string;
+
+  constructor(columns: SearchColumns, rid: string, patient: string) {
+    this.#columns = columns;
+    this.#rid = rid;
+    this.#patient = patient;
+  }
+
+  token(param: number, system: string, code: string): void {
+    const columns = this.#columns.token;
+    columns.param.push(param);
+    columns.patient.push(this.#patient);
+    columns.system.push(key64(system));
+    columns.rid.push(this.#rid);
+    columns.code.push(indexable(code));
+  }
+
+  reference(param: number, target: string): void {
+    const columns = this.#columns.reference;
+    columns.param.push(param);
+    columns.rid.push(this.#rid);
+    columns.target.push(indexable(target));
+  }
+
+  date(param: number, low: number, high: number): void {
+    const columns = this.#columns.date;
+    columns.param.push(param);
+    columns.wide.push(high - low > WIDE_MS);
+    columns.patient.push(this.#patient);
+    columns.rid.push(this.#rid);
+    columns.low.push(low);
+    columns.high.push(high);
+  }
+
+  string(param: number, exact: string): void {
+    const columns = this.#columns.string;
+    columns.param.push(param);
+    columns.rid.push(this.#rid);
+    columns.folded.push(indexable(folded(exact)));
+    columns.exact.push(exact);
+  }
+
+  quantity(param: number, low: number, high: number, system: string, code: string, unit: string): void {
+    const columns = this.#columns.quantity;
+    columns.param.push(param);
+    columns.patient.push(this.#patient);
+    columns.rid.push(this.#rid);
+    columns.low.push(low);
+    columns.high.push(high);
+    columns.system.push(key64(system));
+    columns.code.push(indexable(code));
+    columns.unit.push(indexable(unit));
+  }
+
+  uri(param: number, value: string): void {
+    const columns = this.#columns.uri;
+    columns.param.push(param);
+    columns.rid.push(this.#rid);
+    columns.value.push(indexable(value));
+  }
+}
+
+/** Calls an extractor for one version of a resource into any sink. */
+export type ExtractInto = (sink: SearchValueSink) => void;
+
+/** What to add and what to remove so that the rows of `before` become those of `after`. */
+export function addDifference(
+  rid: string,
+  before: { readonly patientId: string | null; readonly extract: ExtractInto },
+  after: { readonly patientId: string | null; readonly extract: ExtractInto },
+  added: SearchColumns,
+  removed: SearchColumns,
+): void {
+  const old = recorded(before.extract);
+  const now = recorded(after.extract);
+  // The patient is part of a row: where it changes, every row does.
+  const samePatient = before.patientId === after.patientId;
+  const into = added.sinkFor(rid, after.patientId);
+  const outOf = removed.sinkFor(rid, before.patientId);
+  for (const [key, replay] of now) if (!(samePatient && old.has(key))) replay(into);
+  for (const [key, replay] of old) if (!(samePatient && now.has(key))) replay(outOf);
+}
+
+function recorded(extract: ExtractInto): RecordingSink['rows'] {
+  const sink = new RecordingSink();
+  extract(sink);
+  return sink.rows;
+}
+
+/** Keeps each row under its text, with a way to write it again. */
+class RecordingSink implements SearchValueSink {
+  readonly rows = new Map<string, (sink: SearchValueSink) => void>();
+
+  token(param: number, system: string, code: string): void {
+    this.rows.set(`t|${param}|${system}|${code}`, (sink) => sink.token(param, system, code));
+  }
+  reference(param: number, target: string): void {
+    this.rows.set(`r|${param}|${target}`, (sink) => sink.reference(param, target));
+  }
+  date(param: number, low: number, high: number): void {
+    this.rows.set(`d|${param}|${low}|${high}`, (sink) => sink.date(param, low, high));
+  }
+  string(param: number, exact: string): void {
+    this.rows.set(`s|${param}|${exact}`, (sink) => sink.string(param, exact));
+  }
+  quantity(param: number, low: number, high: number, system: string, code: string, unit: string): void {
+    this.rows.set(`q|${param}|${low}|${high}|${system}|${code}|${unit}`, (sink) =>
+      sink.quantity(param, low, high, system, code, unit),
+    );
+  }
+  uri(param: number, value: string): void {
+    this.rows.set(`u|${param}|${value}`, (sink) => sink.uri(param, value));
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * What the record asks of its database. src/postgres/record-store.ts provides it.
+ *
+ * A unit of work is one transaction. Its number of round trips does not depend on how many resources it holds.
+ */
+import type { AuditRow } from '../audit/event.ts';
+import type { SearchQuery } from '../fhir/search-query.ts';
+import type { HistoryPage, SearchPage, StoredResource } from './record.ts';
+import type { SearchColumns } from './search-rows.ts';
+
+export type ResourceKey = { readonly type: string; readonly id: string };
+
+/** The current row of a resource, with the text of its current version. */
+export type CurrentRow = StoredResource & { readonly rid: string };
+
+/** One version to append. Version 1 is a new resource. */
+export type NewVersion = StoredResource & {
+  readonly rid: string;
+  /** What an EHR is told: the new state, or that the entry was a mistake. */
+  readonly intent: 'put' | 'entered-in-error';
+};
+
+/** Everything one unit of work writes. */
+export type Change = {
+  /** In the order in which an EHR must receive them: what is referred to first. */
+  readonly versions: readonly NewVersion[];
+  readonly added: SearchColumns;
+  readonly removed: SearchColumns;
+  readonly audit: readonly AuditRow[];
+  /** Patients who are in a course from now on, and when their rules must be looked at again. */
+  readonly courses: readonly { readonly patientId: string; readonly nextCheckAt: string | null }[];
+};
+
+/** What must hold for a change to be written without looking anything up first. */
+export type Expectation = {
+  /** None of these patients is in a course (their rules would have to be evaluated). */
+  readonly outsideCourse: readonly string[];
+  /** These resources exist. */
+  readonly existing: readonly ResourceKey[];
+};
+
+export type Criterion = { readonly type: string; readonly criteria: string };
+
+/** At most two resources that match; two mean "more than one". */
+export type Match = { readonly id: string };
+
+export type UnitOfWork = {
+  /** Locks the patients' places in the order of commits, in id order; says which of them are in a course. */
+  lockPatients(patientIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Takes the locks under which conditional interactions with the same criteria exclude each other. */
+  lockCriteria(criteria: readonly Criterion[]): Promise<void>;
+  match(criteria: readonly Criterion[]): Promise<readonly (readonly Match[])[]>;
+  /** Current rows, locked in id order; absent ones are left out. */
+  lockCurrent(keys: readonly ResourceKey[]): Promise<readonly CurrentRow[]>;
+  /** Those that do not exist, or are deleted. */
+  missing(keys: readonly ResourceKey[]): Promise<readonly ResourceKey[]>;
+  /** Text of all current resources of a patient that the rules look at. */
+  courseResources(patientId: string, types: readonly string[]): Promise<readonly string[]>;
+  /** Text of the PlanDefinition with this canonical url and version (any version of the resource that had it). */
+  planDefinition(url: string, version: string | null): Promise<string | undefined>;
+  write(change: Change): Promise<void>;
+};
+
+export type RecordStore = {
+  read(type: string, id: string): Promise<StoredResource | undefined>;
+  readVersion(type: string, id: string, version: number): Promise<StoredResource | undefined>;
+  history(type: string, id: string, page: { count: number; cursor?: string }): Promise<HistoryPage>;
+  search(query: SearchQuery): Promise<SearchPage>;
+  match(criterion: Criterion): Promise<readonly Match[]>;
+  /** A row id for a new resource; unique over all processes. */
+  nextRid(): string | Promise<string>;
+  /**
+   * Writes new resources in one round trip when the expectation holds, else writes nothing.
+   * `in-course`: the rules must be evaluated first.
+   */
+  writeNew(
+    change: Change,
+    expectation: Expectation,
+  ): Promise<'written' | 'in-course' | { readonly missing: readonly ResourceKey[] }>;
+  transaction<T>(work: (unit: UnitOfWork) => Promise<T>): Promise<T>;
+  /** Patients whose rules must be looked at again, oldest first. */
+  coursesDue(now: Date, limit: number): Promise<readonly string[]>;
+};

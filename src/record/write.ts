@@ -1,0 +1,295 @@
+/**
+ * The write path: requests in, one transaction, results out.
+ *
+ * New resources of patients outside a course need no lock and nothing looked up: they are written in one round trip
+ * under an expectation that the statement itself checks. Everything else (updates, conditions, courses with their
+ * rules) takes its locks first, always in the same order (patients, criteria, rows; each sorted), so that two units
+ * of work wait for each other and never deadlock.
+ */
+import type { Resource } from '@medplum/fhirtypes';
+import { restEvents } from '../audit/event.ts';
+import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import { parseJson, stringifyJson } from '../fhir/json.ts';
+import { rewriteReferences } from '../fhir/references.ts';
+import { type Assembled, assemble, type Settled } from './assemble.ts';
+import { concernsCourse, evaluateCourses, startsCourse } from './courses.ts';
+import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
+import type { StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
+import type { Change, Criterion, CurrentRow, Match, UnitOfWork } from './store.ts';
+
+/** @see ClinicRecord.write */
+export async function write(
+  parts: RecordParts,
+  requests: readonly WriteRequest[],
+  context: WriteContext,
+): Promise<readonly WriteResult[]> {
+  const prepared = prepare(parts, requests);
+  const results = (await writeStraight(parts, prepared, context)) ?? (await writeLocked(parts, prepared, context));
+  parts.committed();
+  return results;
+}
+
+/** One round trip for new resources; undefined when something has to be looked up after all. */
+async function writeStraight(
+  parts: RecordParts,
+  prepared: Prepared,
+  context: WriteContext,
+): Promise<readonly WriteResult[] | undefined> {
+  const { drafts, conditional } = prepared;
+  const isStraight =
+    conditional.length === 0 &&
+    drafts.every(({ method, id, resource }) => method === 'POST' && id !== undefined && !startsCourse(resource));
+  if (!isStraight) return undefined;
+  linkEntries(prepared, new Map());
+  const now = parts.now();
+  const assembled = await assemble(
+    parts,
+    drafts.map((draft) => ({ draft, id: draft.id as string, current: undefined, keep: false })),
+    now,
+  );
+  const outsideCourse = new Set<string>();
+  for (const { type, patientId } of assembled.versions) {
+    if (patientId !== null && concernsCourse(type)) outsideCourse.add(patientId);
+  }
+  const change = { ...changeOf(assembled, context, now), courses: [] };
+  const answer = await parts.store.writeNew(change, { outsideCourse: [...outsideCourse], existing: prepared.existing });
+  if (answer === 'in-course') return undefined;
+  if (answer !== 'written') throw missingReferences(answer.missing);
+  return resultsOf(drafts, assembled);
+}
+
+/** A race for a new id, or a deadlock with another program: the next attempt sees the other's work. */
+const RETRYABLE = new Set(['23505', '40001', '40P01']);
+const ATTEMPTS = 4;
+
+async function writeLocked(
+  parts: RecordParts,
+  prepared: Prepared,
+  context: WriteContext,
+): Promise<readonly WriteResult[]> {
+  const texts = prepared.drafts.map(({ resource }) => resource && stringifyJson(resource));
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await parts.store.transaction((unit) => attemptLocked(parts, unit, prepared, context));
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      if (typeof code !== 'string' || !RETRYABLE.has(code)) throw error;
+      if (attempt === ATTEMPTS) {
+        const diagnostics = 'Other requests changed the same resources at the same time. Send the request again.';
+        throw new Failure('conflict', issue('conflict', diagnostics), { cause: error });
+      }
+      prepared.drafts.forEach((draft, i) => {
+        const text = texts[i];
+        if (text !== undefined) draft.resource = parseJson(text) as Resource;
+      });
+    }
+  }
+}
+
+async function attemptLocked(
+  parts: RecordParts,
+  unit: UnitOfWork,
+  prepared: Prepared,
+  context: WriteContext,
+): Promise<readonly WriteResult[]> {
+  const { drafts } = prepared;
+  const { identities, references } = await settleConditions(unit, prepared);
+  linkEntries(prepared, references, identities);
+
+  const patientIds = patientsOf(parts, drafts);
+  const first = await unit.lockPatients(patientIds);
+  const keys = drafts.flatMap((draft) => keyOf(draft, identities) ?? []);
+  refuseTwice(drafts, identities);
+  const [rows, missing] = await Promise.all([unit.lockCurrent(keys), unit.missing(prepared.existing)]);
+  if (missing.length > 0) throw missingReferences(missing);
+  const current = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
+
+  // A deletion, or an update that moves a resource to another patient, concerns the patient it was about, too.
+  const others = rows.flatMap(({ patientId }) =>
+    patientId === null || patientIds.includes(patientId) ? [] : [patientId],
+  );
+  const inCourse = others.length === 0 ? first : first.union(await unit.lockPatients(others));
+
+  const now = parts.now();
+  const settled = drafts.flatMap((draft) => settle(draft, identities, current));
+  const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
+  const assembled = await assemble(parts, [...settled, ...evaluated.settled], now);
+  await unit.write({ ...changeOf(assembled, context, now), courses: evaluated.courses });
+  return resultsOf(drafts, assembled);
+}
+
+/** What the conditions of a unit of work mean: an existing resource, or none. */
+type Conditions = {
+  /** Drafts whose condition matched one resource, or that a new id was given. */
+  readonly identities: ReadonlyMap<Draft, string>;
+  /** 'Type?criteria' → 'Type/id'. */
+  readonly references: ReadonlyMap<string, string>;
+};
+
+async function settleConditions(unit: UnitOfWork, { drafts, conditional }: Prepared): Promise<Conditions> {
+  const conditions = drafts.flatMap((draft) => {
+    const criteria = draft.request.ifNoneExist ?? draft.request.criteria;
+    return criteria === undefined ? [] : [{ draft, type: draft.type, criteria }];
+  });
+  const wanted: Criterion[] = [...conditions, ...conditional].map(({ type, criteria }) => ({ type, criteria }));
+  if (wanted.length === 0) return { identities: new Map(), references: new Map() };
+  if (conditions.length > 0) await unit.lockCriteria(conditions);
+  const found = await unit.match(wanted);
+
+  const identities = new Map<Draft, string>();
+  conditions.forEach(({ draft }, i) => {
+    const matches = found[i] as readonly Match[];
+    if (matches.length > 1) throw tooManyMatches(draft);
+    const id = matches[0]?.id ?? newIdentity(draft);
+    if (id !== undefined) identities.set(draft, id);
+  });
+  return {
+    identities,
+    references: conditionalTargets(conditional, found.slice(conditions.length), drafts, identities),
+  };
+}
+
+/** The id of a conditional create or update that matched nothing; a conditional delete then has nothing to do. */
+function newIdentity(draft: Draft): string | undefined {
+  if (draft.method === 'DELETE') return undefined;
+  const wished = draft.method === 'PUT' ? draft.resource?.id : undefined;
+  return wished ?? crypto.randomUUID();
+}
+
+function conditionalTargets(
+  conditional: Prepared['conditional'],
+  found: readonly (readonly Match[])[],
+  drafts: readonly Draft[],
+  identities: ReadonlyMap<Draft, string>,
+): Map<string, string> {
+  const targets = new Map<string, string>();
+  const issues: Issue[] = [];
+  conditional.forEach(({ type, criteria, place }, i) => {
+    const matches = found[i] as readonly Match[];
+    // An entry that creates under the same condition is what the reference means.
+    const created = drafts.find((draft) => draft.type === type && draft.request.ifNoneExist === criteria);
+    const id = matches.length > 1 ? undefined : (matches[0]?.id ?? (created && identities.get(created)));
+    if (id !== undefined) targets.set(`${type}?${criteria}`, `${type}/${id}`);
+    else if (matches.length > 1) {
+      issues.push(issue('multiple-matches', `The conditional reference matches more than one ${type}.`, place));
+    } else issues.push(issue('not-found', `The conditional reference matches no ${type}.`, place));
+  });
+  if (issues.length > 0) throw new Failure('precondition-failed', issues);
+  return targets;
+}
+
+function tooManyMatches(draft: Draft): Failure {
+  const diagnostics = `The condition of this ${draft.method} matches more than one ${draft.type}; nothing was changed.`;
+  return new Failure('precondition-failed', issue('multiple-matches', diagnostics, draft.place));
+}
+
+/** Turns references to entries and conditional references into 'Type/id'. */
+function linkEntries(
+  { drafts, byFullUrl }: Prepared,
+  references: ReadonlyMap<string, string>,
+  identities: ReadonlyMap<Draft, string> = new Map(),
+): void {
+  if (byFullUrl.size === 0 && references.size === 0) return;
+  const resolve = (reference: string): string | undefined => {
+    const draft = byFullUrl.get(reference);
+    if (draft === undefined) return references.get(reference);
+    const id = identities.get(draft) ?? draft.id;
+    return id === undefined ? undefined : `${draft.type}/${id}`;
+  };
+  for (const draft of drafts) {
+    if (draft.resource !== undefined) rewriteReferences(draft.resource, resolve, draft.place);
+  }
+}
+
+function patientsOf(parts: RecordParts, drafts: readonly Draft[]): string[] {
+  const patients = new Set<string>();
+  for (const { resource, type } of drafts) {
+    if (resource === undefined || type === 'Patient') continue;
+    const patientId = parts.patientIdOf(resource);
+    if (patientId !== null) patients.add(patientId);
+  }
+  return [...patients].sort();
+}
+
+function idOf(draft: Draft, identities: ReadonlyMap<Draft, string>): string | undefined {
+  return identities.get(draft) ?? draft.id;
+}
+
+function keyOf(draft: Draft, identities: ReadonlyMap<Draft, string>): { type: string; id: string } | undefined {
+  const id = idOf(draft, identities);
+  return id === undefined ? undefined : { type: draft.type, id };
+}
+
+function refuseTwice(drafts: readonly Draft[], identities: ReadonlyMap<Draft, string>): void {
+  const seen = new Set<string>();
+  for (const draft of drafts) {
+    const id = idOf(draft, identities);
+    if (id === undefined) continue;
+    const key = `${draft.type}/${id}`;
+    if (seen.has(key)) {
+      const diagnostics = `Two entries write ${draft.type}/${id}; a transaction may write a resource once.`;
+      throw new Failure('invalid', issue('duplicate', diagnostics, draft.place));
+    }
+    seen.add(key);
+  }
+}
+
+/** Pairs a draft with its current version; a draft with nothing to do is left out. */
+function settle(
+  draft: Draft,
+  identities: ReadonlyMap<Draft, string>,
+  currentRows: ReadonlyMap<string, CurrentRow>,
+): Settled[] {
+  const id = idOf(draft, identities);
+  if (id === undefined) return [];
+  const current = currentRows.get(`${draft.type}/${id}`);
+  checkVersion(draft, current);
+  const isThere = current !== undefined && !current.deleted;
+  return [{ draft, id, current, keep: draft.request.ifNoneExist !== undefined && isThere }];
+}
+
+function checkVersion(draft: Draft, current: CurrentRow | undefined): void {
+  const { ifMatch } = draft.request;
+  if (ifMatch === undefined || current?.version === ifMatch) return;
+  const now = current === undefined ? 'it does not exist' : `its current version is ${current.version}`;
+  throw new Failure(
+    'precondition-failed',
+    issue(
+      'conflict',
+      `If-Match names version ${ifMatch} of this ${draft.type}, but ${now}. Read it again.`,
+      draft.place,
+    ),
+  );
+}
+
+function missingReferences(missing: readonly { type: string; id: string }[]): Failure {
+  return new Failure(
+    'invalid',
+    missing.map(({ type, id }) => issue('not-found', `A reference leads to ${type}/${id}, which is not stored here.`)),
+  );
+}
+
+function changeOf(assembled: Assembled, context: WriteContext, now: Date): Omit<Change, 'courses'> {
+  const { versions, added, removed } = assembled;
+  // What was already there is answered, too: it was seen, and is audited.
+  const touched = [...assembled.outcome.values()].map(({ stored }) => stored);
+  const event = {
+    context,
+    interaction: context.interaction,
+    action: actionOf(touched),
+    outcome: 0,
+    entities: touched,
+  } as const;
+  const patients = touched.map(({ patientId }) => patientId).filter((id) => id !== null);
+  return { versions, added, removed, audit: restEvents(event, patients, now) };
+}
+
+function actionOf(touched: readonly StoredResource[]): 'C' | 'U' | 'D' | 'E' {
+  const [only] = touched;
+  if (only === undefined || touched.length > 1) return 'E';
+  return only.deleted ? 'D' : only.version === 1 ? 'C' : 'U';
+}
+
+function resultsOf(drafts: readonly Draft[], { outcome }: Assembled): WriteResult[] {
+  return drafts.map((draft) => outcome.get(draft) ?? { effect: 'unchanged' });
+}
