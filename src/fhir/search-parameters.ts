@@ -1,36 +1,273 @@
-/** The search parameters of every R4 type, as they apply to that type. */
-
-export type SearchParameterKind =
-  | 'number'
-  | 'date'
-  | 'string'
-  | 'token'
-  | 'reference'
-  | 'composite'
-  | 'quantity'
-  | 'uri'
-  | 'special';
+/**
+ * The search parameters of every R4 type, as they apply to that type.
+ *
+ * @see https://hl7.org/fhir/R4/searchparameter-registry.html
+ */
+import type { Definitions, SearchParameterDigest } from './definitions.ts';
+import { alternatives, expressionText, parseSearchExpression, type SearchExpression } from './search-expression.ts';
+import { searchParameterKey } from './search-values.ts';
 
 /** A search parameter as it applies to one resource type. */
 export type TypeSearchParameter = {
   readonly type: string;
   readonly code: string;
-  readonly kind: SearchParameterKind;
+  readonly kind: SearchParameterDigest['type'];
   readonly url: string;
-  /** FHIRPath, only the alternatives that start at this type. */
-  readonly expression: string;
+  /** Where its values are in a resource, each relative to the resource. */
+  readonly alternatives: readonly SearchExpression[];
   /** Types a reference may name; empty for other kinds. */
   readonly targets: readonly string[];
   /** searchParameterKey(type, code). */
   readonly key: number;
   /**
-   * Where its values are: `index` rows under `rows`, a `column` of the resource itself (`_id`, `_lastUpdated`), or
-   * `none` while it is not supported.
+   * Where its values are stored: `index` rows under `rows`, a `column` of the resource itself (`_id`,
+   * `_lastUpdated`), or `none` while it is not supported.
    */
   readonly stored: 'index' | 'column' | 'none';
   /**
    * Keys of the index rows that answer it. Its own, as a rule; those of its parts where it is the union of others
-   * (`combo-code`), or of a wider parameter (`patient` of `subject`), so that no value is stored twice.
+   * (`combo-code`), or those of a wider one (`patient` in `subject`), so that no value is stored twice.
    */
   readonly rows: readonly number[];
+  /** Its rows are a wider parameter's; only those whose target has this type are its own. */
+  readonly onlyTarget?: string;
+  /** It names the one patient that a resource is about (patientIdOf), wherever it names a Patient. */
+  readonly namesPatient: boolean;
 };
+
+export type SearchParameterRegistry = {
+  readonly definitions: Definitions;
+  /** By code; the parameters of all resources (`_id`, `_tag`, …) included. Compiled at the first call for a type. */
+  of(type: string): ReadonlyMap<string, TypeSearchParameter>;
+  /** Where a resource of the type names the patient it is about, each relative to the resource. */
+  patientPaths(type: string): readonly SearchExpression[];
+};
+
+/** @throws Error when two parameters would share a key of the index */
+export function searchParameterRegistry(definitions: Definitions): SearchParameterRegistry {
+  const digests = digestsByType(definitions);
+  refuseCollisions(digests);
+  const types = new Map<string, ReadonlyMap<string, TypeSearchParameter>>();
+  return {
+    definitions,
+    of(type) {
+      let parameters = types.get(type);
+      if (parameters === undefined) {
+        parameters = parametersOf(type, digests.get(type) ?? [], definitions);
+        types.set(type, parameters);
+      }
+      return parameters;
+    },
+    patientPaths(type) {
+      return patientPathsOf(this.of(type));
+    },
+  };
+}
+
+const OF_ALL_TYPES: readonly string[] = ['Resource', 'DomainResource'];
+
+function digestsByType(definitions: Definitions): Map<string, SearchParameterDigest[]> {
+  const common = definitions.searchParameters.filter(({ base }) => base.some((type) => OF_ALL_TYPES.includes(type)));
+  const digests = new Map(definitions.resourceTypes.map((type) => [type, [...common]]));
+  for (const digest of definitions.searchParameters) {
+    for (const type of digest.base) digests.get(type)?.push(digest);
+  }
+  return digests;
+}
+
+function refuseCollisions(digests: ReadonlyMap<string, readonly SearchParameterDigest[]>): void {
+  const owners = new Map<number, string>();
+  for (const [type, list] of digests) {
+    for (const { code } of list) {
+      const key = searchParameterKey(type, code);
+      const owner = owners.get(key);
+      if (owner !== undefined)
+        throw new Error(`Search parameters ${owner} and ${type}.${code} have the same key ${key}`);
+      owners.set(key, `${type}.${code}`);
+    }
+  }
+}
+
+type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient'>;
+
+function parametersOf(
+  type: string,
+  digests: readonly SearchParameterDigest[],
+  definitions: Definitions,
+): ReadonlyMap<string, TypeSearchParameter> {
+  const drafts = digests.map((digest) => draftOf(type, digest, definitions));
+  const patient = onePatientPath(
+    type,
+    patientPathsOf(new Map(drafts.map((draft) => [draft.code, draft]))),
+    definitions,
+  );
+  const rows = rowsOf(drafts);
+  return new Map(
+    drafts.map((draft) => [
+      draft.code,
+      { ...draft, ...(rows.get(draft) ?? { rows: [draft.key] }), namesPatient: namesPatient(draft, patient) },
+    ]),
+  );
+}
+
+function draftOf(type: string, digest: SearchParameterDigest, definitions: Definitions): Draft {
+  const isRoot = (name: string) => definitions.isResourceType(name) || OF_ALL_TYPES.includes(name);
+  const found =
+    digest.expression === undefined
+      ? []
+      : alternatives(parseSearchExpression(digest.expression)).flatMap((item) => relativeTo(type, item, isRoot) ?? []);
+  return {
+    type,
+    code: digest.code,
+    kind: digest.type,
+    url: digest.url,
+    alternatives: found,
+    targets: digest.type === 'reference' ? (digest.target ?? []) : [],
+    key: searchParameterKey(type, digest.code),
+    stored: storedAs(digest, found),
+  };
+}
+
+function storedAs({ code, type }: SearchParameterDigest, found: readonly SearchExpression[]): Draft['stored'] {
+  if (code === '_id' || code === '_lastUpdated') return 'column';
+  return found.length === 0 || type === 'composite' || type === 'special' ? 'none' : 'index';
+}
+
+/** The expression without its root type; undefined when it starts at another type. */
+function relativeTo(
+  type: string,
+  expression: SearchExpression,
+  isRoot: (name: string) => boolean,
+): SearchExpression | undefined {
+  switch (expression.op) {
+    case 'path': {
+      const [root, ...rest] = expression.steps;
+      if (root?.step !== 'element' || !isRoot(root.name)) return expression;
+      return root.name === type || OF_ALL_TYPES.includes(root.name) ? { op: 'path', steps: rest } : undefined;
+    }
+    case 'union': {
+      const items = expression.items.flatMap((item) => relativeTo(type, item, isRoot) ?? []);
+      return items.length === 0 ? undefined : { op: 'union', items };
+    }
+    case 'exists': {
+      const of = relativeTo(type, expression.of, isRoot);
+      return of && { op: 'exists', of };
+    }
+    case 'equals':
+    case 'differs': {
+      const left = relativeTo(type, expression.left, isRoot);
+      return left && { ...expression, left };
+    }
+    default: {
+      const left = relativeTo(type, expression.left, isRoot);
+      const right = relativeTo(type, expression.right, isRoot);
+      return left && right && { ...expression, left, right };
+    }
+  }
+}
+
+// ---- which rows answer a parameter
+
+type Rows = Pick<TypeSearchParameter, 'rows' | 'onlyTarget'>;
+
+/** The narrowest parameters hold rows; a parameter that is exactly covered by holders has none of its own. */
+function rowsOf(drafts: readonly Draft[]): Map<Draft, Rows> {
+  const weight = (draft: Draft) => draft.alternatives.length * 2 + (targetOf(draft) === undefined ? 0 : 1);
+  const order = drafts
+    .filter(({ stored }) => stored === 'index')
+    .sort((a, b) => weight(a) - weight(b) || (a.code < b.code ? -1 : 1));
+  const holders: Draft[] = [];
+  const rows = new Map<Draft, Rows>();
+  for (const draft of order) {
+    const cover = coverOf(draft, holders);
+    if (cover === undefined) holders.push(draft);
+    rows.set(draft, cover ?? { rows: [draft.key] });
+  }
+  return rows;
+}
+
+function coverOf(draft: Draft, holders: readonly Draft[]): Rows | undefined {
+  const candidates = holders.filter(
+    // Rows of Bundle.composition and Bundle.message differ by target alone.
+    ({ kind, targets }) => kind === draft.kind && draft.targets.every((target) => targets.includes(target)),
+  );
+  const exact = covering(draft.alternatives.map(expressionText), candidates);
+  if (exact !== undefined) return { rows: exact };
+  const target = targetOf(draft);
+  if (target === undefined) return undefined;
+  const wider = covering(draft.alternatives.map(withoutResolves).map(expressionText), candidates);
+  return wider && { rows: wider, onlyTarget: target };
+}
+
+function covering(wanted: readonly string[], candidates: readonly Draft[]): number[] | undefined {
+  const left = new Set(wanted);
+  const rows: number[] = [];
+  for (const candidate of candidates) {
+    const texts = candidate.alternatives.map(expressionText);
+    if (!texts.every((text) => wanted.includes(text)) || !texts.some((text) => left.has(text))) continue;
+    for (const text of texts) left.delete(text);
+    rows.push(candidate.key);
+  }
+  return left.size === 0 ? rows : undefined;
+}
+
+/** The type T when each alternative ends in `.where(resolve() is T)` and T is all that the parameter may name. */
+function targetOf({ alternatives, targets }: Draft): string | undefined {
+  const [target] = targets;
+  if (targets.length !== 1 || target === undefined) return undefined;
+  const narrowed = alternatives.every((item) => {
+    const last = item.op === 'path' ? item.steps.at(-1) : undefined;
+    return last?.step === 'resolves' && last.type === target;
+  });
+  return narrowed ? target : undefined;
+}
+
+function withoutResolves(expression: SearchExpression): SearchExpression {
+  if (expression.op !== 'path' || expression.steps.at(-1)?.step !== 'resolves') return expression;
+  return { op: 'path', steps: expression.steps.slice(0, -1) };
+}
+
+// ---- which patient a resource is about
+
+const PATIENT_PARAMETERS = ['patient', 'subject', 'beneficiary', 'individual', 'actor'];
+
+/** The first of the usual parameters that may name a Patient; the compartment's others (`performer`, …) act, not suffer. */
+function patientPathsOf(parameters: ReadonlyMap<string, Draft>): readonly SearchExpression[] {
+  for (const code of PATIENT_PARAMETERS) {
+    const parameter = parameters.get(code);
+    if (parameter?.kind === 'reference' && parameter.targets.includes('Patient')) {
+      return parameter.alternatives.map(withoutResolves);
+    }
+  }
+  return [];
+}
+
+/** The path, when it is the only one and no element on it repeats, so that one patient at most is named. */
+function onePatientPath(
+  type: string,
+  paths: readonly SearchExpression[],
+  definitions: Definitions,
+): SearchExpression | undefined {
+  const [path] = paths;
+  if (paths.length !== 1 || path?.op !== 'path') return undefined;
+  let parent = type;
+  for (const step of path.steps) {
+    if (step.step !== 'element') return undefined;
+    const element = definitions.elementsOf(parent).find((child) => child.path === `${parent}.${step.name}`);
+    if (element?.max !== 1) return undefined;
+    parent = element.path;
+  }
+  return path;
+}
+
+function namesPatient(draft: Draft, patient: SearchExpression | undefined): boolean {
+  const [only, ...others] = draft.alternatives;
+  return (
+    patient !== undefined &&
+    draft.kind === 'reference' &&
+    draft.targets.includes('Patient') &&
+    only !== undefined &&
+    others.length === 0 &&
+    expressionText(withoutResolves(only)) === expressionText(patient)
+  );
+}

@@ -1,0 +1,233 @@
+/**
+ * How an element of each FHIR type becomes search values, by the kind of the parameter.
+ *
+ * Called for every value of every write, so it works on what is there and allocates no rows. Elements come from
+ * validated resources; one of another shape gives no value.
+ *
+ * @see https://hl7.org/fhir/R4/search.html#ptypes
+ */
+import type {
+  Address,
+  CodeableConcept,
+  Coding,
+  ContactPoint,
+  HumanName,
+  Identifier,
+  Money,
+  Period,
+  Quantity,
+  Range,
+  Reference,
+  Timing,
+} from '@medplum/fhirtypes';
+import { dateRange } from './date-range.ts';
+import type { TypeSearchParameter } from './search-parameters.ts';
+import { OPEN_HIGH, OPEN_LOW, type SearchValueSink } from './search-values.ts';
+
+/** Puts one element's values into the sink; it is never called with null or undefined. */
+export type Emitter = (sink: SearchValueSink, param: number, value: never) => void;
+
+/** Undefined where R4 gives such elements no search value. */
+export function emitterFor(parameter: TypeSearchParameter, fhirType: string): Emitter | undefined {
+  if (fhirType === 'Resource' && parameter.kind === 'reference') return entryReference(parameter.targets);
+  return EMITTERS[parameter.kind]?.[fhirType];
+}
+
+/** An end without a bound, as an index row holds it. */
+export const QUANTITY_LOW = -Number.MAX_VALUE;
+export const QUANTITY_HIGH = Number.MAX_VALUE;
+
+// ---- token: what is present without a code has the code '', so that it does not count as missing
+
+function tokenCode(sink: SearchValueSink, param: number, value: string): void {
+  if (typeof value === 'string') sink.token(param, '', value);
+}
+
+function tokenBoolean(sink: SearchValueSink, param: number, value: boolean): void {
+  if (typeof value === 'boolean') sink.token(param, '', value ? 'true' : 'false');
+}
+
+function tokenCoding(sink: SearchValueSink, param: number, value: Coding): void {
+  sink.token(param, value.system ?? '', value.code ?? '');
+}
+
+function tokenCodeableConcept(sink: SearchValueSink, param: number, value: CodeableConcept): void {
+  const codings = value.coding;
+  if (codings === undefined || codings.length === 0) {
+    sink.token(param, '', '');
+    return;
+  }
+  for (let i = 0; i < codings.length; i++) tokenCoding(sink, param, codings[i] as Coding);
+}
+
+function tokenIdentifier(sink: SearchValueSink, param: number, value: Identifier): void {
+  sink.token(param, value.system ?? '', value.value ?? '');
+}
+
+function tokenContactPoint(sink: SearchValueSink, param: number, value: ContactPoint): void {
+  if (value.value !== undefined) sink.token(param, '', value.value);
+}
+
+// ---- reference
+
+const VERSION_PART = '/_history/';
+
+function reference(sink: SearchValueSink, param: number, value: Reference): void {
+  const target = value.reference;
+  // A contained resource cannot be searched for.
+  if (typeof target !== 'string' || target.charCodeAt(0) === 35) return;
+  const version = target.indexOf(VERSION_PART);
+  sink.reference(param, version < 0 ? target : target.slice(0, version));
+}
+
+function canonicalReference(sink: SearchValueSink, param: number, value: string): void {
+  if (typeof value !== 'string') return;
+  sink.reference(param, value);
+  const bar = value.indexOf('|');
+  if (bar > 0) sink.reference(param, value.slice(0, bar));
+}
+
+/** Bundle.entry[0].resource: the resource itself is the target. */
+function entryReference(targets: readonly string[]): Emitter {
+  return (sink: SearchValueSink, param: number, value: { resourceType?: string; id?: string }) => {
+    if (value.id !== undefined && targets.includes(value.resourceType ?? '')) {
+      sink.reference(param, `${value.resourceType}/${value.id}`);
+    }
+  };
+}
+
+// ---- date
+
+function date(sink: SearchValueSink, param: number, value: string): void {
+  const range = typeof value === 'string' ? dateRange(value) : undefined;
+  if (range !== undefined) sink.date(param, range.low, range.high);
+}
+
+function datePeriod(sink: SearchValueSink, param: number, value: Period): void {
+  const start = value.start === undefined ? undefined : dateRange(value.start);
+  const end = value.end === undefined ? undefined : dateRange(value.end);
+  if (start !== undefined || end !== undefined) sink.date(param, start?.low ?? OPEN_LOW, end?.high ?? OPEN_HIGH);
+}
+
+/** "The specified scheduling details are ignored and only the outer limits matter." */
+function dateTiming(sink: SearchValueSink, param: number, value: Timing): void {
+  const bounds = value.repeat?.boundsPeriod;
+  const start = bounds?.start === undefined ? undefined : dateRange(bounds.start);
+  const end = bounds?.end === undefined ? undefined : dateRange(bounds.end);
+  let low = start?.low ?? Number.POSITIVE_INFINITY;
+  let high = end?.high ?? Number.NEGATIVE_INFINITY;
+  for (const event of value.event ?? []) {
+    const range = dateRange(event);
+    if (range === undefined) continue;
+    low = Math.min(low, range.low);
+    high = Math.max(high, range.high);
+  }
+  if (start !== undefined && end === undefined) high = OPEN_HIGH;
+  if (end !== undefined && start === undefined) low = OPEN_LOW;
+  if (low <= high) sink.date(param, low, high);
+}
+
+// ---- string
+
+function string(sink: SearchValueSink, param: number, value: string): void {
+  if (typeof value === 'string' && value !== '') sink.string(param, value);
+}
+
+function strings(sink: SearchValueSink, param: number, values: readonly string[] | undefined): void {
+  if (values === undefined) return;
+  for (let i = 0; i < values.length; i++) string(sink, param, values[i] as string);
+}
+
+function stringHumanName(sink: SearchValueSink, param: number, value: HumanName): void {
+  string(sink, param, value.text as string);
+  string(sink, param, value.family as string);
+  strings(sink, param, value.given);
+  strings(sink, param, value.prefix);
+  strings(sink, param, value.suffix);
+}
+
+function stringAddress(sink: SearchValueSink, param: number, value: Address): void {
+  string(sink, param, value.text as string);
+  strings(sink, param, value.line);
+  string(sink, param, value.city as string);
+  string(sink, param, value.district as string);
+  string(sink, param, value.state as string);
+  string(sink, param, value.postalCode as string);
+  string(sink, param, value.country as string);
+}
+
+// ---- number and quantity
+
+function number(sink: SearchValueSink, param: number, value: number): void {
+  const known = Number(value);
+  if (Number.isFinite(known)) sink.quantity(param, known, known, '', '', '');
+}
+
+function quantity(sink: SearchValueSink, param: number, value: Quantity): void {
+  const known = Number(value.value);
+  if (value.value === undefined || !Number.isFinite(known)) return;
+  const comparator = value.comparator;
+  const low = comparator === '<' || comparator === '<=' ? QUANTITY_LOW : known;
+  const high = comparator === '>' || comparator === '>=' ? QUANTITY_HIGH : known;
+  sink.quantity(param, low, high, value.system ?? '', value.code ?? '', value.unit ?? '');
+}
+
+function quantityMoney(sink: SearchValueSink, param: number, value: Money): void {
+  const known = Number(value.value);
+  if (value.value === undefined || !Number.isFinite(known)) return;
+  const currency = value.currency ?? '';
+  sink.quantity(param, known, known, currency === '' ? '' : 'urn:iso:std:iso:4217', currency, currency);
+}
+
+function quantityRange(sink: SearchValueSink, param: number, value: Range): void {
+  const known = value.low?.value === undefined ? value.high : value.low;
+  if (known?.value === undefined) return;
+  const low = value.low?.value === undefined ? QUANTITY_LOW : Number(value.low.value);
+  const high = value.high?.value === undefined ? QUANTITY_HIGH : Number(value.high.value);
+  if (low <= high) sink.quantity(param, low, high, known.system ?? '', known.code ?? '', known.unit ?? '');
+}
+
+// ---- uri
+
+function uri(sink: SearchValueSink, param: number, value: string): void {
+  if (typeof value === 'string' && value !== '') sink.uri(param, value);
+}
+
+/** With and without its version: both name it. */
+function uriCanonical(sink: SearchValueSink, param: number, value: string): void {
+  if (typeof value !== 'string') return;
+  sink.uri(param, value);
+  const bar = value.indexOf('|');
+  if (bar > 0) sink.uri(param, value.slice(0, bar));
+}
+
+const EMITTERS: Partial<Record<TypeSearchParameter['kind'], Readonly<Record<string, Emitter>>>> = {
+  token: {
+    code: tokenCode,
+    string: tokenCode,
+    id: tokenCode,
+    uri: tokenCode,
+    canonical: tokenCode,
+    boolean: tokenBoolean,
+    Coding: tokenCoding,
+    CodeableConcept: tokenCodeableConcept,
+    Identifier: tokenIdentifier,
+    ContactPoint: tokenContactPoint,
+  },
+  reference: { Reference: reference, canonical: canonicalReference, uri: canonicalReference },
+  date: { date, dateTime: date, instant: date, Period: datePeriod, Timing: dateTiming },
+  string: { string, markdown: string, HumanName: stringHumanName, Address: stringAddress },
+  number: { decimal: number, integer: number, positiveInt: number, unsignedInt: number },
+  quantity: {
+    Quantity: quantity,
+    SimpleQuantity: quantity,
+    MoneyQuantity: quantity,
+    Age: quantity,
+    Duration: quantity,
+    Count: quantity,
+    Distance: quantity,
+    Money: quantityMoney,
+    Range: quantityRange,
+  },
+  uri: { uri, url: uri, oid: uri, uuid: uri, canonical: uriCanonical },
+};

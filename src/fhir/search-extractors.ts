@@ -1,0 +1,341 @@
+/**
+ * Compiled extractors: what a resource puts into the search index.
+ *
+ * At the first resource of a type, the expressions of all its parameters become one tree of elements (a path that
+ * several parameters share is walked once), and the tree one JavaScript function. Only names of FHIR elements and
+ * literals of the definitions enter its text, nothing of a resource or a request.
+ */
+import type { Resource } from '@medplum/fhirtypes';
+import type { ElementDigest } from './definitions.ts';
+import { distinctSink } from './distinct-sink.ts';
+import { type Emitter, emitterFor } from './search-emitters.ts';
+import type { PathStep, SearchExpression } from './search-expression.ts';
+import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
+import type { SearchValueSink } from './search-values.ts';
+
+export type Extractor = (resource: Resource, sink: SearchValueSink) => void;
+
+export type SearchExtractors = {
+  /** Gives each value of a resource of the type to the sink once. */
+  extractorFor(type: string): Extractor;
+  /** Only the values of one parameter, e.g. to follow an include; under its own key. */
+  extractorOf(parameter: TypeSearchParameter): Extractor;
+  /** The logical id of the one Patient that a resource of the type is about; null for none and for several. */
+  patientIdOf(type: string): (resource: Resource) => string | null;
+  /** What of the type's definitions gives no search values, as `code: reason`. */
+  unsupported(type: string): readonly string[];
+};
+
+export function searchExtractors(registry: SearchParameterRegistry): SearchExtractors {
+  const compiled = new Map<string, Compiled>();
+  const single = new Map<TypeSearchParameter, Compiled>();
+  const patients = new Map<string, (resource: Resource) => string | null>();
+
+  const compiledFor = (type: string) =>
+    memo(compiled, type, () => {
+      const holders = [...registry.of(type).values()].filter(
+        ({ stored, rows, key }) => stored === 'index' && rows.includes(key),
+      );
+      return compile(type, holders, registry);
+    });
+  return {
+    extractorFor: (type) => compiledFor(type).extract,
+    extractorOf: (parameter) => memo(single, parameter, () => compile(parameter.type, [parameter], registry)).extract,
+    patientIdOf: (type) => memo(patients, type, () => patientReader(type, registry)),
+    unsupported: (type) => compiledFor(type).problems,
+  };
+}
+
+function memo<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = make();
+    known.set(key, value);
+  }
+  return value;
+}
+
+// ---- the tree
+
+type Compiled = { readonly extract: Extractor; readonly problems: readonly string[] };
+
+type Step =
+  | { readonly kind: 'element'; readonly name: string; readonly repeats: boolean }
+  | { readonly kind: 'at'; readonly name: string; readonly index: number }
+  | { readonly kind: 'where'; readonly element: string; readonly equals: string }
+  | { readonly kind: 'resolves'; readonly type: string };
+
+type Node = {
+  readonly children: Map<string, { readonly step: Step; readonly node: Node }>;
+  readonly emits: { readonly emitter: Emitter; readonly param: number }[];
+};
+
+/** A place in the tree, and the FHIR type or element path that is there. */
+type Place = { readonly node: Node; readonly path: string };
+
+function compile(
+  type: string,
+  parameters: readonly TypeSearchParameter[],
+  registry: SearchParameterRegistry,
+): Compiled {
+  const root = newNode();
+  const problems: string[] = [];
+  const computed: Computed[] = [];
+  for (const parameter of parameters) {
+    for (const alternative of parameter.alternatives) {
+      try {
+        if (alternative.op === 'path') plant(root, type, alternative.steps, parameter, registry);
+        else computed.push({ param: parameter.key, holds: condition(alternative, type, registry) });
+      } catch (error) {
+        if (!(error instanceof UnsupportedElement)) throw error;
+        problems.push(`${parameter.code}: ${error.message}`);
+      }
+    }
+  }
+  return { extract: extractorOf(root, computed), problems };
+}
+
+/** Not a Failure: a reason in the list of `unsupported`. */
+class UnsupportedElement extends Error {}
+
+function plant(
+  root: Node,
+  type: string,
+  steps: readonly PathStep[],
+  parameter: TypeSearchParameter,
+  registry: SearchParameterRegistry,
+): void {
+  const places = walk(root, type, steps, registry);
+  if (places.length === 0) throw new UnsupportedElement('no such element');
+  const refused: string[] = [];
+  for (const { node, path } of places) {
+    const emitter = emitterFor(parameter, path);
+    if (emitter === undefined) refused.push(path);
+    else if (!node.emits.some((emit) => emit.param === parameter.key))
+      node.emits.push({ emitter, param: parameter.key });
+  }
+  // Of a choice without ofType() some types may have no values of this kind (Condition.onset as a date).
+  if (refused.length === places.length) {
+    throw new UnsupportedElement(`${refused.join(', ')} has no values of kind ${parameter.kind}`);
+  }
+}
+
+function walk(root: Node, type: string, steps: readonly PathStep[], registry: SearchParameterRegistry): Place[] {
+  let places: Place[] = [{ node: root, path: type }];
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i] as PathStep;
+    switch (step.step) {
+      case 'element': {
+        const next = steps[i + 1];
+        const ofType = next?.step === 'ofType' ? next.type : undefined;
+        const index = next?.step === 'index' ? next.index : undefined;
+        if (ofType !== undefined || index !== undefined) i++;
+        places = places.flatMap((place) => elementPlaces(place, step.name, ofType, index, registry));
+        break;
+      }
+      case 'where':
+        places = places.map(({ node, path }) => ({
+          path,
+          node: child(node, { kind: 'where', element: step.element, equals: step.equals }),
+        }));
+        break;
+      case 'resolves':
+        places = places.map(({ node, path }) => ({ path, node: child(node, { kind: 'resolves', type: step.type }) }));
+        break;
+      default:
+        throw new UnsupportedElement(`${step.step} at this place`);
+    }
+  }
+  return places;
+}
+
+function elementPlaces(
+  { node, path }: Place,
+  name: string,
+  ofType: string | undefined,
+  index: number | undefined,
+  registry: SearchParameterRegistry,
+): Place[] {
+  for (const element of registry.definitions.elementsOf(path)) {
+    const elementName = element.path.slice(element.path.lastIndexOf('.') + 1);
+    const choice = elementName.endsWith('[x]');
+    const base = choice ? elementName.slice(0, -3) : elementName;
+    const places: Place[] = [];
+    for (const type of typesOf(element)) {
+      const json = choice ? base + type.charAt(0).toUpperCase() + type.slice(1) : base;
+      if ((name !== base && name !== json) || (ofType !== undefined && ofType !== type)) continue;
+      const step: Step =
+        index === undefined
+          ? { kind: 'element', name: json, repeats: element.max > 1 }
+          : { kind: 'at', name: json, index };
+      places.push({ node: child(node, step), path: INLINE.has(type) ? element.path : type });
+    }
+    if (places.length > 0) return places;
+  }
+  return [];
+}
+
+const INLINE: ReadonlySet<string> = new Set(['BackboneElement', 'Element', '']);
+
+/** An element that shares the content of another has no type of its own. */
+function typesOf(element: ElementDigest): readonly string[] {
+  return element.contentReference === undefined ? element.types.map(({ code }) => code) : [''];
+}
+
+function newNode(): Node {
+  return { children: new Map(), emits: [] };
+}
+
+function child(node: Node, step: Step): Node {
+  const key = JSON.stringify(step);
+  const known = node.children.get(key);
+  if (known !== undefined) return known.node;
+  const made = newNode();
+  node.children.set(key, { step, node: made });
+  return made;
+}
+
+// ---- the function
+
+type Computed = { readonly param: number; readonly holds: (resource: Resource) => boolean };
+
+function extractorOf(root: Node, computed: readonly Computed[]): Extractor {
+  const walkTree = functionOf(root);
+  const sink = distinctSink();
+  return (resource, target) => {
+    sink.start(target);
+    walkTree(resource, sink);
+    for (const { param, holds } of computed) sink.token(param, '', holds(resource) ? 'true' : 'false');
+  };
+}
+
+function functionOf(root: Node): (resource: Resource, sink: SearchValueSink) => void {
+  const emitters: Emitter[] = [];
+  const body = code(root, 'r', emitters, { count: 0 });
+  const names = emitters.map((_, i) => `e${i}`);
+  // The text is made of element names and literals of the R4 definitions alone.
+  const make = new Function(...names, 'resolvesTo', `return (r, s) => {\n${body}};`);
+  return make(...emitters, resolvesTo) as (resource: Resource, sink: SearchValueSink) => void;
+}
+
+function code(node: Node, variable: string, emitters: Emitter[], variables: { count: number }): string {
+  let text = '';
+  for (const { emitter, param } of node.emits) {
+    let at = emitters.indexOf(emitter);
+    if (at < 0) at = emitters.push(emitter) - 1;
+    text += `e${at}(s, ${param}, ${variable});\n`;
+  }
+  for (const { step, node: next } of node.children.values()) {
+    if (step.kind === 'where') {
+      text += `if (${variable}.${step.element} === ${JSON.stringify(step.equals)}) {\n${code(next, variable, emitters, variables)}}\n`;
+      continue;
+    }
+    if (step.kind === 'resolves') {
+      text += `if (resolvesTo(${variable}, ${JSON.stringify(step.type)})) {\n${code(next, variable, emitters, variables)}}\n`;
+      continue;
+    }
+    const v = `v${variables.count++}`;
+    const inner = code(next, step.kind === 'element' && step.repeats ? `${v}i` : v, emitters, variables);
+    if (step.kind === 'at') {
+      text += `const ${v} = ${variable}.${step.name}?.[${step.index}];\nif (${v} != null) {\n${inner}}\n`;
+    } else if (step.repeats) {
+      text += `const ${v} = ${variable}.${step.name};\nif (Array.isArray(${v})) for (let i${v} = 0; i${v} < ${v}.length; i${v}++) {\nconst ${v}i = ${v}[i${v}];\nif (${v}i != null) {\n${inner}}\n}\n`;
+    } else text += `const ${v} = ${variable}.${step.name};\nif (${v} != null) {\n${inner}}\n`;
+  }
+  return text;
+}
+
+/** Whether a Reference names a resource of the type, as far as its text tells: nothing is looked up. */
+function resolvesTo(value: { reference?: unknown; type?: unknown }, type: string): boolean {
+  const { reference } = value;
+  if (typeof reference !== 'string') return value.type === type;
+  if (reference.startsWith(type) && reference.charCodeAt(type.length) === 47) return true;
+  return value.type === type || reference.includes(`/${type}/`);
+}
+
+// ---- conditions (Patient.deceased)
+
+function condition(
+  expression: SearchExpression,
+  type: string,
+  registry: SearchParameterRegistry,
+): (resource: Resource) => boolean {
+  switch (expression.op) {
+    case 'and':
+    case 'or': {
+      const left = condition(expression.left, type, registry);
+      const right = condition(expression.right, type, registry);
+      return expression.op === 'and' ? (r) => left(r) && right(r) : (r) => left(r) || right(r);
+    }
+    case 'exists': {
+      const values = valuesOf(expression.of, type, registry);
+      return (r) => values(r).length > 0;
+    }
+    case 'equals':
+    case 'differs': {
+      const values = valuesOf(expression.left, type, registry);
+      const { right } = expression;
+      return expression.op === 'equals'
+        ? (r) => values(r).some((value) => value === right)
+        : (r) => values(r).some((value) => value !== right);
+    }
+    default:
+      throw new UnsupportedElement(`${expression.op} as a condition`);
+  }
+}
+
+function valuesOf(
+  expression: SearchExpression,
+  type: string,
+  registry: SearchParameterRegistry,
+): (resource: Resource) => readonly unknown[] {
+  if (expression.op !== 'path') throw new UnsupportedElement(`${expression.op} within a condition`);
+  const root = newNode();
+  let found: unknown[] = [];
+  for (const { node } of walk(root, type, expression.steps, registry)) {
+    node.emits.push({ emitter: (_sink, _param, value) => void found.push(value), param: 0 });
+  }
+  const collect = functionOf(root);
+  return (resource) => {
+    found = [];
+    collect(resource, NO_SINK);
+    return found;
+  };
+}
+
+const NO_SINK: SearchValueSink = {
+  token() {},
+  reference() {},
+  date() {},
+  string() {},
+  quantity() {},
+  uri() {},
+};
+
+// ---- the patient
+
+const PATIENT_REFERENCE = /(?:^|\/)Patient\/([A-Za-z0-9.-]{1,64})(?:\/_history\/[^/]+)?$/;
+
+function patientReader(type: string, registry: SearchParameterRegistry): (resource: Resource) => string | null {
+  if (type === 'Patient') return (resource) => resource.id ?? null;
+  const readers = registry.patientPaths(type).map((path) => valuesOf(path, type, registry));
+  if (readers.length === 0) return () => null;
+  return (resource) => {
+    let patient: string | null = null;
+    for (const read of readers) {
+      for (const value of read(resource)) {
+        const id = localPatient((value as { reference?: unknown }).reference);
+        if (id === null || id === patient) continue;
+        if (patient !== null) return null;
+        patient = id;
+      }
+    }
+    return patient;
+  };
+}
+
+/** Absolute references to the own base are local by the time a resource is stored; others name foreign patients. */
+function localPatient(reference: unknown): string | null {
+  if (typeof reference !== 'string' || !reference.startsWith('Patient/')) return null;
+  return PATIENT_REFERENCE.exec(reference)?.[1] ?? null;
+}
