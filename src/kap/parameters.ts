@@ -1,0 +1,288 @@
+import type {
+  Attachment,
+  CodeableConcept,
+  Identifier,
+  OperationDefinitionParameter,
+  Quantity,
+  Reference,
+} from '@medplum/fhirtypes';
+import type { Issue } from '../fhir/failure.ts';
+import { millisecondsOf } from './instant.ts';
+
+/**
+ * Reading the `Parameters` of an operation by its definition.
+ *
+ * A definition says which parameters there are, of which type, how often and with which parts; its FHIR form is the
+ * OperationDefinition in fhir-profiles/. Reading lists every fault at once, each with its place
+ * (`Parameters.parameter[3].valueDateTime`), and never guesses: an unknown name, another type or a second value where
+ * one is allowed is refused.
+ */
+export type ParameterType = keyof typeof CHECKS;
+
+export type ParameterDefinition = {
+  readonly name: string;
+  readonly documentation: string;
+  /** One of them; a parameter with `part` has none. */
+  readonly types?: readonly ParameterType[];
+  readonly part?: readonly ParameterDefinition[];
+  readonly required?: true;
+  /** May be repeated. */
+  readonly many?: true;
+};
+
+/** One value with the place it came from. */
+export type Placed<T> = { readonly value: T; readonly place: string };
+
+type Entry = {
+  readonly name: string;
+  readonly place: string;
+  readonly value?: unknown;
+  readonly type?: string;
+  readonly part?: Given;
+};
+
+/** The parameters that were given and are well formed. A name asked for must be one of the definition's. */
+export class Given {
+  readonly #entries: readonly Entry[];
+  /** Where a missing parameter is reported. */
+  readonly place: string;
+
+  constructor(entries: readonly Entry[], place: string) {
+    this.#entries = entries;
+    this.place = place;
+  }
+
+  parts(name: string): readonly Given[] {
+    return this.#entries.flatMap((entry) => (entry.name === name && entry.part ? [entry.part] : []));
+  }
+
+  part(name: string): Given | undefined {
+    return this.parts(name)[0];
+  }
+
+  /** Names in the order given, for parameters whose names are themselves the answer (a checklist). */
+  names(): readonly string[] {
+    return this.#entries.map((entry) => entry.name);
+  }
+
+  text(name: string): Placed<string> | undefined {
+    return this.#first(name, (value) => typeof value === 'string');
+  }
+
+  number(name: string): Placed<number> | undefined {
+    return this.#first(name, (value) => typeof value === 'number');
+  }
+
+  numbers(name: string): readonly Placed<number>[] {
+    return this.#all(name, (value) => typeof value === 'number');
+  }
+
+  boolean(name: string): Placed<boolean> | undefined {
+    return this.#first(name, (value) => typeof value === 'boolean');
+  }
+
+  quantity(name: string): Placed<Quantity> | undefined {
+    return this.#first(name, isObject, ['Quantity']);
+  }
+
+  concept(name: string): Placed<CodeableConcept> | undefined {
+    return this.#first(name, isObject, ['CodeableConcept']);
+  }
+
+  identifier(name: string): Placed<Identifier> | undefined {
+    return this.#first(name, isObject, ['Identifier']);
+  }
+
+  attachment(name: string): Placed<Attachment> | undefined {
+    return this.#first(name, isObject, ['Attachment']);
+  }
+
+  reference(name: string): Placed<Reference> | undefined {
+    return this.references(name)[0];
+  }
+
+  references(name: string): readonly Placed<Reference>[] {
+    return this.#all<Reference>(name, isObject, ['Reference']);
+  }
+
+  #first<T>(name: string, is: (value: unknown) => boolean, types?: readonly string[]): Placed<T> | undefined {
+    return this.#all<T>(name, is, types)[0];
+  }
+
+  #all<T>(name: string, is: (value: unknown) => boolean, types?: readonly string[]): Placed<T>[] {
+    return this.#entries.flatMap(({ name: given, value, place, type }) =>
+      given === name && is(value) && (types === undefined || types.includes(type ?? ''))
+        ? [{ value: value as T, place }]
+        : [],
+    );
+  }
+}
+
+/** Reads by the definition. Faults go to `issues`; what is well formed can be read on, so that later checks join in. */
+export function readParameters(resource: unknown, definitions: readonly ParameterDefinition[], issues: Issue[]): Given {
+  const body = resource as { resourceType?: unknown; parameter?: unknown } | null | undefined;
+  if (!isObject(body) || body.resourceType !== 'Parameters') {
+    issues.push(fault('structure', 'The body must be a Parameters resource.', 'Parameters'));
+    return new Given([], 'Parameters');
+  }
+  return readLevel(body.parameter ?? [], 'Parameters', 'parameter', definitions, issues);
+}
+
+function readLevel(
+  list: unknown,
+  parent: string,
+  field: 'parameter' | 'part',
+  definitions: readonly ParameterDefinition[],
+  issues: Issue[],
+): Given {
+  const entries: Entry[] = [];
+  const seen = new Set<string>();
+  if (!Array.isArray(list)) {
+    issues.push(fault('structure', `${field} must be a list.`, `${parent}.${field}`));
+    return new Given([], parent);
+  }
+  for (const [index, item] of list.entries()) {
+    const place = `${parent}.${field}[${index}]`;
+    const name = isObject(item) && typeof item.name === 'string' ? item.name : undefined;
+    const definition = definitions.find((candidate) => candidate.name === name);
+    if (!isObject(item) || name === undefined) {
+      issues.push(fault('required', 'A parameter needs a name.', `${place}.name`));
+    } else if (definition === undefined) {
+      const known = definitions.map((candidate) => candidate.name).join(', ');
+      issues.push(
+        fault('not-supported', `There is no parameter of this name here. Known are: ${known}.`, `${place}.name`),
+      );
+    } else if (seen.has(name) && definition.many === undefined) {
+      issues.push(fault('structure', `${name} may be given once.`, place));
+    } else {
+      seen.add(name);
+      const entry = readEntry(item, place, definition, issues);
+      if (entry !== undefined) entries.push(entry);
+    }
+  }
+  for (const { name, required } of definitions) {
+    if (required && !seen.has(name)) issues.push(fault('required', `${name} is missing.`, `${parent}.${field}`));
+  }
+  return new Given(entries, parent);
+}
+
+function readEntry(
+  item: Record<string, unknown>,
+  place: string,
+  definition: ParameterDefinition,
+  issues: Issue[],
+): Entry | undefined {
+  const { name } = definition;
+  const unexpected = Object.keys(item).filter(
+    (key) => !['id', 'extension', 'name', 'part', 'resource'].includes(key) && !key.startsWith('value'),
+  );
+  for (const key of unexpected)
+    issues.push(fault('structure', 'There is no such element in a parameter.', `${place}.${key}`));
+  if (definition.part !== undefined) {
+    return { name, place, part: readLevel(item.part ?? [], place, 'part', definition.part, issues) };
+  }
+  const types = definition.types ?? [];
+  const key = Object.keys(item).find((candidate) => candidate.startsWith('value'));
+  const type = types.find((candidate) => key === valueKey(candidate));
+  const allowed = types.map(valueKey).join(' or ');
+  if (key === undefined || type === undefined) {
+    issues.push(fault('value', `${name} must be given as ${allowed}.`, key === undefined ? place : `${place}.${key}`));
+    return undefined;
+  }
+  const problem = CHECKS[type](item[key]);
+  if (problem !== undefined) {
+    issues.push(fault('value', `${name} ${problem}`, `${place}.${key}`));
+    return undefined;
+  }
+  return { name, place: `${place}.${key}`, value: item[key], type };
+}
+
+function valueKey(type: string): string {
+  return `value${type.charAt(0).toUpperCase()}${type.slice(1)}`;
+}
+
+/** What is wrong with a value of each type, as the end of a sentence. Complex types: what this service reads of them. */
+const CHECKS = {
+  boolean: (value: unknown) => (typeof value === 'boolean' ? undefined : 'must be true or false.'),
+  integer: (value: unknown) => (Number.isInteger(value) ? undefined : 'must be a whole number.'),
+  positiveInt: (value: unknown) =>
+    Number.isInteger(value) && (value as number) > 0 ? undefined : 'must be a whole number from 1.',
+  decimal: (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? undefined : 'must be a number.'),
+  string: (value: unknown) => (isText(value) ? undefined : 'must be a text that is not empty.'),
+  code: (value: unknown) => (isText(value) && /^\S+( \S+)*$/.test(value as string) ? undefined : 'must be a code.'),
+  date: (value: unknown) =>
+    isText(value) && millisecondsOf(`${value as string}T00:00:00Z`) !== undefined
+      ? undefined
+      : 'must be a day (2026-10-05).',
+  dateTime: (value: unknown) =>
+    isText(value) && millisecondsOf(value as string) !== undefined
+      ? undefined
+      : 'must be a point in time with seconds and offset (2026-10-05T09:30:00-07:00): a day alone cannot be placed.',
+  Quantity: (value: unknown) =>
+    isObject(value) && typeof value.value === 'number' ? undefined : 'must be a Quantity with a value.',
+  Reference: (value: unknown) =>
+    isObject(value) && (isText(value.reference) || isIdentified(value))
+      ? undefined
+      : 'must be a Reference with a reference, or with a type and an identifier.',
+  CodeableConcept: (value: unknown) =>
+    isObject(value) && (isText(value.text) || (Array.isArray(value.coding) && value.coding.every(isCoding)))
+      ? undefined
+      : 'must be a CodeableConcept with codings (system and code) or a text.',
+  Identifier: (value: unknown) =>
+    isObject(value) && isText(value.system) && isText(value.value)
+      ? undefined
+      : 'must be an Identifier with system and value.',
+  Attachment: (value: unknown) =>
+    isObject(value) && isText(value.data) && /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(value.data as string)
+      ? undefined
+      : 'must be an Attachment with base64 data.',
+} as const satisfies Record<string, (value: unknown) => string | undefined>;
+
+function isIdentified(value: Record<string, unknown>): boolean {
+  return (
+    isText(value.type) &&
+    isObject(value.identifier) &&
+    isText(value.identifier.system) &&
+    isText(value.identifier.value)
+  );
+}
+
+function isCoding(value: unknown): boolean {
+  return isObject(value) && isText(value.code) && isText(value.system);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value.trim() !== '';
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function fault(code: Issue['code'], diagnostics: string, expression: string): Issue {
+  return { severity: 'error', code, diagnostics, expression };
+}
+
+/** The same definitions as OperationDefinition.parameter writes them. FHIR has one type there, so several become Element. */
+export function asOperationParameters(definitions: readonly ParameterDefinition[]): OperationDefinitionParameter[] {
+  return definitions.map(({ name, documentation, types, part, required, many }) => {
+    const severalTypes = (types ?? []).length > 1;
+    const documented = severalTypes ? `${documentation} As ${(types ?? []).join(' or ')}.` : documentation;
+    const type = part ? undefined : severalTypes ? 'Element' : types?.[0];
+    return {
+      name,
+      use: 'in',
+      min: required ? 1 : 0,
+      max: many ? '*' : '1',
+      documentation: documented,
+      ...(type === undefined ? {} : { type: type as NonNullable<OperationDefinitionParameter['type']> }),
+      ...(part ? { part: asOperationParameters(part) } : {}),
+    };
+  });
+}
+
+/** A reference as transactions write it: one by identifier becomes conditional (`Practitioner?identifier=system|value`). */
+export function asBundleReference({ reference, type, identifier, display }: Reference): Reference {
+  const target = reference ?? `${type}?identifier=${identifier?.system}|${identifier?.value}`;
+  return { reference: target, ...(display === undefined ? {} : { display }) };
+}
