@@ -1,0 +1,126 @@
+/** What was measured, beside the peer's figures, the limits of the machine and what is required. */
+import type { Measurement } from './load.ts';
+import type { PostgresLimit } from './postgres-limit.ts';
+
+export type Peer = {
+  readonly name: string;
+  readonly conditions: string;
+  readonly requestsPerSecond: Readonly<Record<string, number>>;
+  /** Times the peer that each scenario must reach at least. */
+  readonly required: Readonly<Record<string, number>>;
+};
+
+export type Report = {
+  readonly date: string;
+  readonly node: string;
+  readonly cores: number;
+  readonly conditions: string;
+  readonly scenarios: readonly ScenarioResult[];
+  readonly postgresLimits: readonly PostgresLimit[];
+  readonly httpLimits: readonly Measurement[];
+  readonly memory: { readonly afterSeedingMiB: number; readonly atEndMiB: number };
+  /** Of a start on an existing data folder. */
+  readonly startToReadySeconds: number;
+  readonly firstStartToReadySeconds: number;
+  /** In words; empty when all that was measured is as required. */
+  readonly missed: readonly string[];
+};
+
+export type ScenarioResult = Measurement & {
+  readonly timesPeer: number | null;
+  readonly required: number | null;
+  /** Share of the limit of its kind, 1 for as fast as the machine can. */
+  readonly ofLimit: number | null;
+  /** Share of the machine that went neither to the service, PostgreSQL nor the generator. */
+  readonly noisePercent: number;
+};
+
+const MEMORY_MIB_AT_MOST = 400;
+const START_SECONDS_AT_MOST = 4;
+
+/** Which limit a scenario is held against: its name there, and per request or per resource. */
+const READ_LIMIT = 'bare http, primary-key SELECT';
+const CREATE_LIMIT = 'INSERT of one Observation';
+const TRANSACTION_LIMIT = '23 rows in one statement';
+
+export function judged(
+  measured: readonly Measurement[],
+  peer: Peer,
+  limits: { readonly postgres: readonly PostgresLimit[]; readonly http: readonly Measurement[] },
+  cores: number,
+): ScenarioResult[] {
+  const http = limits.http.find((limit) => limit.scenario === READ_LIMIT)?.requestsPerSecond;
+  const commits = (name: string) => limits.postgres.find((limit) => limit.name === name && limit.connections > 1);
+  const limitOf = (scenario: string) => {
+    if (scenario === 'create' || scenario === 'update') return commits(CREATE_LIMIT)?.commitsPerSecond;
+    return scenario === 'transaction' ? commits(TRANSACTION_LIMIT)?.commitsPerSecond : http;
+  };
+  return measured.map((m) => {
+    const peerRate = peer.requestsPerSecond[m.scenario];
+    const limit = m.scenario === 'seed' ? undefined : limitOf(m.scenario);
+    return {
+      ...m,
+      timesPeer: peerRate === undefined ? null : m.requestsPerSecond / peerRate,
+      required: peer.required[m.scenario] ?? null,
+      ofLimit: limit === undefined ? null : m.requestsPerSecond / limit,
+      noisePercent: ((m.cpuMsPerRequest.other ?? 0) * m.requestsPerSecond) / (10 * cores),
+    };
+  });
+}
+
+/** What is below its requirement, in words. */
+export function misses(report: Omit<Report, 'missed'>): string[] {
+  const slow = report.scenarios
+    .filter((s) => s.required !== null && s.timesPeer !== null && s.timesPeer < s.required)
+    .map((s) => `${s.scenario} is ${times(s.timesPeer)} the peer, ${times(s.required)} is required`);
+  const { afterSeedingMiB } = report.memory;
+  return [
+    ...slow,
+    ...(afterSeedingMiB < MEMORY_MIB_AT_MOST
+      ? []
+      : [`the service has ${afterSeedingMiB.toFixed(0)} MiB after seeding, ${MEMORY_MIB_AT_MOST} is the limit`]),
+    ...(report.startToReadySeconds < START_SECONDS_AT_MOST
+      ? []
+      : [`a start takes ${report.startToReadySeconds.toFixed(1)} s, ${START_SECONDS_AT_MOST} is the limit`]),
+  ];
+}
+
+export function table(report: Report): string {
+  const lines = [
+    columns([
+      ...['scenario', 'req/s', 'resources/s', 'p50 ms', 'p95 ms', 'CPU ms: service', 'PostgreSQL'],
+      ...['x peer', 'required', 'of limit', 'noise'],
+    ]),
+    ...report.scenarios.map((s) =>
+      columns([
+        s.scenario,
+        s.requestsPerSecond.toFixed(0),
+        s.resourcesPerSecond?.toFixed(0) ?? '',
+        s.p50.toFixed(1),
+        s.p95.toFixed(1),
+        (s.cpuMsPerRequest.service ?? 0).toFixed(2),
+        (s.cpuMsPerRequest.postgres ?? 0).toFixed(2),
+        times(s.timesPeer),
+        times(s.required),
+        s.ofLimit === null ? '' : `${(100 * s.ofLimit).toFixed(0)} %`,
+        `${s.noisePercent.toFixed(0)} %`,
+      ]),
+    ),
+    '',
+    ...report.postgresLimits.map(
+      (l) =>
+        `limit: ${l.name} (x${l.connections}): ${l.commitsPerSecond.toFixed(0)} commits/s, ${l.rowsPerSecond.toFixed(0)} rows/s`,
+    ),
+    ...report.httpLimits.map((l) => `limit: ${l.scenario}: ${l.requestsPerSecond.toFixed(0)} req/s`),
+    `memory of the service: ${report.memory.afterSeedingMiB.toFixed(0)} MiB after seeding, ${report.memory.atEndMiB.toFixed(0)} MiB at the end`,
+    `start to ready: ${report.startToReadySeconds.toFixed(2)} s on an existing data folder, ${report.firstStartToReadySeconds.toFixed(2)} s on a new one`,
+    ...report.missed.map((miss) => `MISSED: ${miss}`),
+  ];
+  return lines.join('\n');
+}
+
+const times = (x: number | null) => (x === null ? '' : `${x.toFixed(1)}x`);
+
+const WIDTHS = [17, 7, 12, 8, 8, 16, 11, 8, 9, 9, 7];
+const columns = (cells: readonly string[]) =>
+  cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[0] ?? 0) : cell.padStart(WIDTHS[i] ?? 0))).join('');
