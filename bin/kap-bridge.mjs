@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+// The command. In a checkout it runs the sources, which Node strips of their types; in a package, dist/.
+// An older Node hands over to the one that `npm ci` brings, where there is one.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const here = fileURLToPath(import.meta.url);
+const root = dirname(dirname(here));
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+const stripsTypes = major > 23 || (major === 23 && minor >= 6) || (major === 22 && minor >= 18);
+
+if (stripsTypes) await run();
+else handOver();
+
+function handOver() {
+  const pinned = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+  if (!existsSync(pinned)) {
+    console.error(`kap-bridge needs Node 22.18 or later; this is ${process.versions.node}.`);
+    console.error('Install a newer Node (https://nodejs.org), or run npm ci in the checkout, which brings one.');
+    process.exit(1);
+  }
+  const child = spawn(pinned, [here, ...process.argv.slice(2)], { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
+}
+
+async function run() {
+  const packaged = root.split(sep).includes('node_modules') || !existsSync(join(root, 'src', 'cli', 'main.ts'));
+  const load = (file) => import(pathToFileURL(join(root, packaged ? `dist/${file}.js` : `${file}.ts`)).href);
+  const { runCommand } = await load('src/cli/main');
+  // The service is handed in, so that no command imports the wiring.
+  const startService = async (config) => (await load('src/main')).startService(config);
+  process.exitCode = await runCommand(process.argv.slice(2), { startService });
+}
