@@ -5,7 +5,7 @@
  * system; M, from the literature or memory, to be verified with a terminology server before it is relied on outside
  * the clinic. No CPT descriptor appears here: the text is the property of the AMA.
  */
-import type { CodeableConcept, Coding } from '@medplum/fhirtypes';
+import type { CodeableConcept, Coding, Identifier } from '@medplum/fhirtypes';
 
 /** Base of the canonical addresses of what this product defines. */
 export const CANONICAL_BASE = 'https://kap.example.org/fhir';
@@ -49,6 +49,11 @@ export const SYSTEM = {
 /** Identifier system of a resource type: `MedicationAdministration` is `https://kap.example.org/id/medication-administration`. */
 export function identifierSystem(type: string): string {
   return `https://kap.example.org/id/${kebab(type)}`;
+}
+
+/** A business identifier of ours: `identifier('care-plan', 'KAP-CP-1')`. */
+export function identifier(kebabType: string, value: string): Identifier {
+  return { system: `https://kap.example.org/id/${kebabType}`, value };
 }
 
 /** Identifier of everything the rules write: `R-04|Procedure/5`. One value, one resource, for ever. */
@@ -160,6 +165,10 @@ export type KapCode = keyof typeof KAP;
 
 export function kapCoding(code: KapCode): Coding {
   return { system: SYSTEM.kap, code, display: KAP[code] };
+}
+
+export function kapConcept(code: KapCode, text: string = KAP[code]): CodeableConcept {
+  return { coding: [kapCoding(code)], text };
 }
 
 function coding(system: string, code: string, display?: string): Coding {
@@ -338,17 +347,22 @@ export function usCoreProfile(name: string): string {
 }
 
 /** Whether a concept carries this code of this system. */
-export function hasCoding(concept: CodeableConcept | undefined, system: string, code: string): boolean {
+export function hasCode(concept: CodeableConcept | undefined, system: string, code: string): boolean {
   const codings = concept?.coding;
   if (codings === undefined) return false;
   for (const each of codings) if (each.code === code && each.system === system) return true;
   return false;
 }
 
+/** Whether a concept carries this code of ours. */
+export function hasKapCode(concept: CodeableConcept | undefined, code: KapCode): boolean {
+  return hasCode(concept, SYSTEM.kap, code);
+}
+
 /** Whether one of the concepts carries this code of this system. */
-export function anyHasCoding(concepts: readonly CodeableConcept[] | undefined, system: string, code: string): boolean {
+export function anyHasCode(concepts: readonly CodeableConcept[] | undefined, system: string, code: string): boolean {
   if (concepts === undefined) return false;
-  for (const each of concepts) if (hasCoding(each, system, code)) return true;
+  for (const each of concepts) if (hasCode(each, system, code)) return true;
   return false;
 }
 

@@ -8,14 +8,15 @@
  * the signature of the medical director.
  */
 import type { Extension, PlanDefinition, PlanDefinitionAction, Quantity, Range } from '@medplum/fhirtypes';
-import { EXTENSION, kebab, SYSTEM } from './codes.ts';
+import { CANONICAL_BASE, EXTENSION, kebab, SYSTEM } from './codes.ts';
 import { millisecondsOf } from './instant.ts';
 
 type NumberParameter = { readonly kind: 'number'; readonly unit: string; readonly byDefault: number };
 type NumbersParameter = { readonly kind: 'numbers'; readonly unit: string; readonly byDefault: readonly number[] };
 type CodesParameter = { readonly kind: 'codes'; readonly byDefault: readonly string[] };
 type ChoiceParameter = { readonly kind: 'choice'; readonly choices: readonly string[]; readonly byDefault: string };
-type Parameter = NumberParameter | NumbersParameter | CodesParameter | ChoiceParameter;
+type ExtensionParameter = NumberParameter | NumbersParameter | CodesParameter;
+type Parameter = ExtensionParameter | ChoiceParameter;
 
 const number = (unit: string, byDefault: number): NumberParameter => ({ kind: 'number', unit, byDefault });
 const numbers = (unit: string, ...byDefault: readonly number[]): NumbersParameter => ({
@@ -38,16 +39,17 @@ const statedByActions = {
   /** R-09, from the end of one infusion to the start of the next. */
   infusionIntervalMinimumHours: number('h', 48),
   infusionIntervalMaximumHours: number('h', 168),
-} as const;
-
-const statedByExtensions = {
-  /** R-04: with no session by then the integration is missed, and no session is matched to an older infusion. */
-  integrationMissedAfterDays: number('d', 7),
+  /** R-04: whether the plan relates its integration actions to the infusion as `after-end`, `concurrent`, or has both. */
   therapyModel: {
     kind: 'choice',
     choices: ['post-infusion', 'during-infusion', 'both'],
     byDefault: 'post-infusion',
   } as ChoiceParameter,
+} as const;
+
+const statedByExtensions = {
+  /** R-04: with no session by then the integration is missed, and no session is matched to an older infusion. */
+  integrationMissedAfterDays: number('d', 7),
   /** R-01: addresses of the consent forms in force (Consent.policy.uri). None: any treatment consent. */
   consentForms: codes(),
   /** R-02 */
@@ -130,24 +132,31 @@ export type PolicyIssue = {
   readonly expression: string;
 };
 
-const INDUCTION_INFUSIONS = 6;
-
-/** The defaults under the name of a plan. */
-export function defaultPolicy(reference: string): Policy {
-  const values = Object.entries(definitions).map(([name, parameter]) => [name, parameter.byDefault]);
-  return { ...(Object.fromEntries(values) as Values), inductionInfusions: INDUCTION_INFUSIONS, reference };
-}
+/** What holds where a course follows no stored plan. The reference says so to the auditor. */
+export const defaultPolicy: Policy = {
+  ...(Object.fromEntries(
+    Object.entries(definitions).map(([name, parameter]) => [name, parameter.byDefault]),
+  ) as Values),
+  inductionInfusions: 6,
+  reference: `${CANONICAL_BASE}/PlanDefinition/built-in-defaults|1.0.0`,
+};
 
 /**
- * The policy a PlanDefinition carries. Whatever it does not state, or states wrongly, has its default; what is wrong is
- * in `issues`, and a caller that stores a plan refuses it for them.
+ * The policy a PlanDefinition carries. Whatever it does not state, or states wrongly, has its default; what is wrong
+ * says policyIssues.
  *
  * @param at when given, extensions whose `effectivePeriod` does not hold then are passed over
  */
-export function policyOf(
-  plan: PlanDefinition,
-  at?: Date,
-): { readonly policy: Policy; readonly issues: readonly PolicyIssue[] } {
+export function policyOf(plan: PlanDefinition, at?: Date): Policy {
+  return readPolicy(plan, at).policy;
+}
+
+/** What is wrong with the policy of a plan. Whoever stores a plan refuses it for these. */
+export function policyIssues(plan: PlanDefinition): readonly PolicyIssue[] {
+  return readPolicy(plan).issues;
+}
+
+function readPolicy(plan: PlanDefinition, at?: Date): { policy: Policy; issues: readonly PolicyIssue[] } {
   const issues: PolicyIssue[] = [];
   const reference = plan.version === undefined ? (plan.url ?? '') : `${plan.url ?? ''}|${plan.version}`;
   if (plan.url === undefined || plan.version === undefined) {
@@ -159,7 +168,8 @@ export function policyOf(
     });
   }
   const policy = {
-    ...defaultPolicy(reference),
+    ...defaultPolicy,
+    reference,
     ...fromExtensions(plan.extension ?? [], at, issues),
     ...fromActions(plan.action ?? [], issues),
   };
@@ -176,9 +186,7 @@ export function policyParameters(policy: Policy): Extension[] {
         { url: 'name', valueCode: kebab(name) },
         typeof value === 'number'
           ? { url: 'value', valueQuantity: quantity(value, 'unit' in parameter ? parameter.unit : '') }
-          : parameter.kind === 'choice'
-            ? { url: 'value', valueCode: value }
-            : { url: 'value', valueString: value },
+          : { url: 'value', valueString: value },
       ],
     })),
   );
@@ -236,7 +244,7 @@ function fromExtensions(
       continue;
     }
     if (at !== undefined && !holds(part('effectivePeriod')?.valuePeriod, at)) continue;
-    const parameter: Parameter = definitions[name];
+    const parameter = statedByExtensions[name as keyof typeof statedByExtensions];
     const value = parameterValue(part('value'), parameter);
     if (value === undefined) {
       wrong('value', `policy parameter '${written}' must be ${expected(parameter)}`);
@@ -259,18 +267,13 @@ function holds(period: Extension['valuePeriod'], at: Date): boolean {
   return !(start > at.getTime()) && !(end <= at.getTime());
 }
 
-function expected(parameter: Parameter): string {
-  if (parameter.kind === 'choice') return `one of ${parameter.choices.join(', ')}`;
+function expected(parameter: ExtensionParameter): string {
   if (parameter.kind === 'codes') return 'a text';
   return `a quantity of at least 0 in ${parameter.unit}`;
 }
 
-function parameterValue(value: Extension | undefined, parameter: Parameter): number | string | undefined {
+function parameterValue(value: Extension | undefined, parameter: ExtensionParameter): number | string | undefined {
   if (value === undefined) return undefined;
-  if (parameter.kind === 'choice') {
-    const choice = value.valueCode ?? value.valueString;
-    return choice !== undefined && parameter.choices.includes(choice) ? choice : undefined;
-  }
   if (parameter.kind === 'codes') return value.valueString ?? value.valueCode ?? value.valueUri ?? value.valueCanonical;
   const plain = value.valueDecimal ?? value.valueInteger;
   // A plain number is a score; whatever has a unit must say it.
@@ -317,6 +320,7 @@ function fromActions(actions: readonly PlanDefinitionAction[], issues: PolicyIss
   );
   const infusionIds = new Set(infusions.map(({ action }) => action.id));
   const found: Record<string, number> = {};
+  const models = new Set<TherapyModel>();
 
   const state = (range: Range | undefined, place: string, low: string, high: string, unit: string): void => {
     if (range === undefined) return;
@@ -346,7 +350,10 @@ function fromActions(actions: readonly PlanDefinitionAction[], issues: PolicyIss
     const integration = isCoded(action, 'kap-integration-session');
     if (!integration && !infusionIds.has(action.id)) continue;
     for (const [index, related] of (action.relatedAction ?? []).entries()) {
-      if (related.relationship !== 'after-end' || !infusionIds.has(related.actionId)) continue;
+      if (!infusionIds.has(related.actionId)) continue;
+      if (integration && related.relationship?.startsWith('concurrent')) models.add('during-infusion');
+      if (related.relationship !== 'after-end') continue;
+      if (integration) models.add('post-infusion');
       const at = `${place}.relatedAction[${index}].offsetRange`;
       if (integration) {
         state(related.offsetRange, at, 'integrationWindowStartHours', 'integrationWindowEndHours', 'h');
@@ -356,7 +363,8 @@ function fromActions(actions: readonly PlanDefinitionAction[], issues: PolicyIss
     }
   }
   if (infusions.length > 0) found.inductionInfusions = infusions.length;
-  return found as Partial<Policy>;
+  const therapyModel = models.size > 1 ? 'both' : [...models][0];
+  return { ...(found as Partial<Policy>), ...(therapyModel === undefined ? {} : { therapyModel }) };
 }
 
 /** Pairs that make no sense the other way round. */
