@@ -25,6 +25,8 @@ export type ParameterDefinition = {
   /** One of them; a parameter with `part` has none. */
   readonly types?: readonly ParameterType[];
   readonly part?: readonly ParameterDefinition[];
+  /** Resource types a Reference may have. */
+  readonly targets?: readonly string[];
   readonly required?: true;
   /** May be repeated. */
   readonly many?: true;
@@ -67,6 +69,10 @@ export class Given {
 
   text(name: string): Placed<string> | undefined {
     return this.#first(name, (value) => typeof value === 'string');
+  }
+
+  texts(name: string): readonly Placed<string>[] {
+    return this.#all(name, (value) => typeof value === 'string');
   }
 
   number(name: string): Placed<number> | undefined {
@@ -194,7 +200,17 @@ function readEntry(
     issues.push(fault('value', `${name} ${problem}`, `${place}.${key}`));
     return undefined;
   }
+  if (definition.targets !== undefined && !definition.targets.includes(targetTypeOf(item[key] as Reference))) {
+    const text = `${name} must refer to ${definition.targets.join(' or ')}.`;
+    issues.push(fault('value', text, `${place}.${key}`));
+    return undefined;
+  }
   return { name, place: `${place}.${key}`, value: item[key], type };
+}
+
+/** `Practitioner/4` and `Practitioner?identifier=…` refer to a Practitioner. */
+export function targetTypeOf({ reference, type }: Reference): string {
+  return reference === undefined ? (type ?? '') : (/^([A-Za-z]+)[/?]/.exec(reference)?.[1] ?? '');
 }
 
 function valueKey(type: string): string {
@@ -265,7 +281,7 @@ export function fault(code: Issue['code'], diagnostics: string, expression: stri
 
 /** The same definitions as OperationDefinition.parameter writes them. FHIR has one type there, so several become Element. */
 export function asOperationParameters(definitions: readonly ParameterDefinition[]): OperationDefinitionParameter[] {
-  return definitions.map(({ name, documentation, types, part, required, many }) => {
+  return definitions.map(({ name, documentation, types, part, targets, required, many }) => {
     const severalTypes = (types ?? []).length > 1;
     const documented = severalTypes ? `${documentation} As ${(types ?? []).join(' or ')}.` : documentation;
     const type = part ? undefined : severalTypes ? 'Element' : types?.[0];
@@ -276,13 +292,14 @@ export function asOperationParameters(definitions: readonly ParameterDefinition[
       max: many ? '*' : '1',
       documentation: documented,
       ...(type === undefined ? {} : { type: type as NonNullable<OperationDefinitionParameter['type']> }),
+      ...(targets && { targetProfile: targets.map((target) => `http://hl7.org/fhir/StructureDefinition/${target}`) }),
       ...(part ? { part: asOperationParameters(part) } : {}),
     };
   });
 }
 
 /** A reference as transactions write it: one by identifier becomes conditional (`Practitioner?identifier=system|value`). */
-export function asBundleReference({ reference, type, identifier, display }: Reference): Reference {
+export function asBundleReference({ reference, type, identifier, display }: Reference): Reference<never> {
   const target = reference ?? `${type}?identifier=${identifier?.system}|${identifier?.value}`;
   return { reference: target, ...(display === undefined ? {} : { display }) };
 }

@@ -1,0 +1,507 @@
+import type {
+  ActivityDefinition,
+  BundleEntry,
+  CareTeamParticipant,
+  CodeableConcept,
+  Goal,
+  GoalTarget,
+  MedicationRequest,
+  Observation,
+  Patient,
+  PlanDefinition,
+  PlanDefinitionGoal,
+  Reference,
+  Resource,
+  ServiceRequest,
+} from '@medplum/fhirtypes';
+import type { Issue } from '../fhir/failure.ts';
+import { concept, hasCode, hasKapCode, kapCoding, LOINC, SYSTEM, usCoreProfile } from './codes.ts';
+import { atOffset, millisecondsOf, offsetOf } from './instant.ts';
+import {
+  asBundleReference,
+  fault,
+  type Given,
+  type ParameterDefinition,
+  type Placed,
+  readParameters,
+} from './parameters.ts';
+import { policyOf } from './policy.ts';
+import { type PlannedTherapy, type Protocol, readProtocol } from './protocol.ts';
+import { type Recorded, refused } from './recorded.ts';
+import {
+  bundleReference,
+  businessIdentifier,
+  createOnce,
+  type Draft,
+  identifiersOf,
+  transactionOf,
+} from './transaction.ts';
+
+/**
+ * `POST /fhir/PlanDefinition/{id}/$apply`: enrols a patient in a protocol.
+ *
+ * The answer is a transaction: EpisodeOfCare (the course), CarePlan (active), CareTeam, Goals, the ketamine order, and
+ * one ServiceRequest for every infusion and every therapy of the protocol, joined by one requisition. How many, how
+ * long, how far apart and which dose comes from the PlanDefinition and its ActivityDefinitions alone. All identifiers
+ * follow from patient, protocol and the day of the first infusion, and everything is created only where it is not
+ * there yet: applying twice for the same start enrols once. A second course while one is active is refused.
+ */
+export const APPLY_PARAMETERS: readonly ParameterDefinition[] = [
+  { name: 'subject', types: ['Reference'], required: true, documentation: 'The Patient who is enrolled.' },
+  {
+    name: 'practitioner',
+    types: ['Reference'],
+    documentation: 'Who orders the course. Without one the orders stay drafts.',
+  },
+  { name: 'organization', types: ['Reference'], documentation: 'The clinic that runs the course.' },
+  { name: 'encounter', types: ['Reference'], documentation: 'The consult in which the course was decided.' },
+  {
+    name: 'condition',
+    types: ['Reference'],
+    many: true,
+    documentation: 'A Condition that the course treats, the main one first.',
+  },
+  {
+    name: 'supportingInfo',
+    types: ['Reference'],
+    many: true,
+    documentation: 'What the plan rests on: consent, baseline scores.',
+  },
+  {
+    name: 'participant',
+    many: true,
+    documentation: 'A member of the care team. Sessions go to the member whose role the ActivityDefinition asks for.',
+    part: [
+      {
+        name: 'role',
+        types: ['CodeableConcept'],
+        required: true,
+        documentation: 'The role, as a NUCC provider taxonomy code.',
+      },
+      {
+        name: 'member',
+        types: ['Reference'],
+        required: true,
+        documentation: 'The Practitioner, PractitionerRole or Organization.',
+      },
+    ],
+  },
+  {
+    name: 'start',
+    types: ['dateTime'],
+    documentation: 'Start of the first infusion. The others follow from the protocol.',
+  },
+  {
+    name: 'infusion',
+    types: ['dateTime'],
+    many: true,
+    documentation: 'Start of each infusion in order, one for each of the protocol, instead of `start`.',
+  },
+];
+
+export type Enrolment = {
+  readonly parameters: unknown;
+  readonly planDefinition: PlanDefinition;
+  readonly activityDefinitions: readonly ActivityDefinition[];
+  /** The one that `subject` names, as stored. */
+  readonly patient: Patient;
+  /** What the record holds about the patient: running courses, baseline scores. */
+  readonly course: readonly Resource[];
+  readonly newUuid: () => string;
+  /** A point in time with offset. */
+  readonly now: string;
+};
+
+export function applyProtocol(enrolment: Enrolment): Recorded {
+  const issues: Issue[] = [];
+  const given = readParameters(enrolment.parameters, APPLY_PARAMETERS, issues);
+  const read = readProtocol(enrolment.planDefinition, enrolment.activityDefinitions);
+  if (!read.ok) return refused([...issues, ...read.issues]);
+  const starts = startsOf(given, read.protocol, issues);
+  refuseOtherSubject(given, enrolment.patient, issues);
+  const [first] = starts;
+  if (issues.length > 0 || first === undefined) return refused(issues);
+  const plan = new CoursePlan(enrolment, given, read.protocol, starts, first);
+  const running = plan.otherActiveCourse();
+  if (running !== undefined) return refused([running]);
+  return { ok: true, bundle: transactionOf(plan.entries()) };
+}
+
+/** The planned start of each infusion, as given or derived. */
+function startsOf(given: Given, protocol: Protocol, issues: Issue[]): readonly string[] {
+  const start = given.text('start');
+  const each = given.texts('infusion');
+  if ((start === undefined) === (each.length === 0)) {
+    issues.push(
+      fault(
+        'required',
+        'Give either start, or infusion once for each infusion of the protocol.',
+        'Parameters.parameter',
+      ),
+    );
+    return [];
+  }
+  if (start !== undefined) return derivedStarts(start.value, protocol);
+  if (each.length !== protocol.infusions.length) {
+    const text = `The protocol has ${protocol.infusions.length} infusions, ${each.length} starts are given.`;
+    issues.push(fault('value', text, each.at(-1)?.place ?? 'Parameters.parameter'));
+  }
+  issues.push(...each.flatMap((placed, index) => tooEarly(placed, each[index - 1], protocol, index)));
+  return each.map(({ value }) => value);
+}
+
+function tooEarly(
+  placed: Placed<string>,
+  before: Placed<string> | undefined,
+  protocol: Protocol,
+  index: number,
+): Issue[] {
+  const apart = protocol.infusions[index]?.hoursApart;
+  const minutes = protocol.infusions[index - 1]?.minutes.high ?? 0;
+  if (before === undefined || apart === undefined) return [];
+  const hours = ((millisecondsOf(placed.value) ?? 0) - (millisecondsOf(before.value) ?? 0)) / 3_600_000 - minutes / 60;
+  if (hours >= apart.low) return [];
+  return [
+    fault(
+      'business-rule',
+      `The protocol asks for at least ${apart.low} h after the end of the infusion before.`,
+      placed.place,
+    ),
+  ];
+}
+
+/**
+ * The earliest whole days that the protocol allows, moved from a weekend to Monday where that is still in time. At
+ * the offset of the first start: a course that crosses a clock change gives its starts one by one.
+ */
+function derivedStarts(first: string, protocol: Protocol): readonly string[] {
+  const offset = offsetOf(first);
+  const starts = [first];
+  let previous = millisecondsOf(first) ?? 0;
+  for (const [index, { hoursApart }] of protocol.infusions.entries()) {
+    if (index === 0 || hoursApart === undefined) continue;
+    const ended = previous + (protocol.infusions[index - 1]?.minutes.high ?? 0) * 60_000;
+    const days = Math.ceil((ended + hoursApart.low * 3_600_000 - previous) / DAY);
+    const earliest = previous + days * DAY;
+    const weekday = weekdayFrom(earliest, offset);
+    previous = weekday - ended <= hoursApart.high * 3_600_000 ? weekday : earliest;
+    starts.push(atOffset(previous, offset));
+  }
+  return starts;
+}
+
+const DAY = 86_400_000;
+
+function weekdayFrom(milliseconds: number, offset: string): number {
+  const day = new Date(`${atOffset(milliseconds, offset).slice(0, 10)}T00:00:00Z`).getUTCDay();
+  return milliseconds + (day === 6 ? 2 : day === 0 ? 1 : 0) * DAY;
+}
+
+function refuseOtherSubject(given: Given, patient: Patient, issues: Issue[]): void {
+  const subject = given.reference('subject');
+  const literal = /^Patient\/([^/?]+)$/.exec(subject?.value.reference ?? '');
+  if (subject !== undefined && literal !== null && literal[1] !== patient.id) {
+    issues.push(fault('value', 'subject is another patient.', subject.place));
+  }
+}
+
+class CoursePlan {
+  readonly #enrolment: Enrolment;
+  readonly #given: Given;
+  readonly #protocol: Protocol;
+  readonly #starts: readonly string[];
+  /** What every identifier of the course begins with. */
+  readonly #key: string;
+  readonly #subject: Reference<Patient>;
+  readonly #requester: Reference<never> | undefined;
+  readonly #organization: Reference<never> | undefined;
+  readonly #conditions: readonly Reference<never>[];
+  readonly #today: string;
+
+  constructor(enrolment: Enrolment, given: Given, protocol: Protocol, starts: readonly string[], first: string) {
+    this.#enrolment = enrolment;
+    this.#given = given;
+    this.#protocol = protocol;
+    this.#starts = starts;
+    this.#key = `${enrolment.patient.id}-${protocol.id}-${first.slice(0, 10)}`;
+    this.#subject = { reference: `Patient/${enrolment.patient.id}` };
+    this.#requester = optionalReference(given, 'practitioner');
+    this.#organization = optionalReference(given, 'organization');
+    this.#conditions = given.references('condition').map(({ value }) => asBundleReference(value));
+    this.#today = enrolment.now.slice(0, 10);
+  }
+
+  /** Two running courses would order every dose twice. */
+  otherActiveCourse(): Issue | undefined {
+    const own = businessIdentifier('CarePlan', this.#key);
+    const other = this.#enrolment.course.find(
+      (resource) =>
+        resource.resourceType === 'CarePlan' &&
+        (resource.status === 'active' || resource.status === 'on-hold') &&
+        (resource.category ?? []).some((category) => hasKapCode(category, 'kap-course')) &&
+        !identifiersOf(resource).some((found) => found.value === own.value),
+    );
+    if (other === undefined) return undefined;
+    return fault(
+      'business-rule',
+      'The patient is in a running course. Complete or revoke its CarePlan first.',
+      'Parameters.parameter',
+    );
+  }
+
+  entries(): BundleEntry[] {
+    const team = this.#careTeam();
+    const episode = this.#create(this.#episode(team));
+    const goals = this.#protocol.goals.map((goal, index) => this.#create(this.#goal(goal, index)));
+    // The plan names its orders and the orders name the plan: one of the two references comes before its resource.
+    const planUuid = this.#enrolment.newUuid();
+    const planReference = bundleReference('CarePlan', planUuid);
+    const infusions = this.#protocol.infusions.map((_, index) =>
+      this.#create(this.#infusionOrder(index, planReference)),
+    );
+    const therapies = this.#protocol.therapies.map((therapy) =>
+      this.#create(this.#therapyOrder(therapy, planReference)),
+    );
+    const drug = this.#protocol.order && this.#create(this.#ketamineOrder(this.#protocol.order, planReference));
+    const plan = createOnce(this.#carePlan(team, goals, [...infusions, ...therapies], drug), planUuid);
+    const drafts = [team, episode, ...goals, ...infusions, ...therapies, drug, plan];
+    return drafts.flatMap((draft) => (draft === undefined ? [] : [draft.entry]));
+  }
+
+  #create(resource: Resource): Draft {
+    return createOnce(resource, this.#enrolment.newUuid());
+  }
+
+  #careTeam(): Draft | undefined {
+    const participant = this.#participants();
+    if (participant.length === 0) return undefined;
+    return this.#create({
+      resourceType: 'CareTeam',
+      meta: { profile: [usCoreProfile('careteam')] },
+      identifier: [businessIdentifier('CareTeam', this.#key)],
+      status: 'active',
+      name: `Care team: ${this.#protocol.title}`,
+      subject: this.#subject,
+      participant,
+      ...(this.#organization && { managingOrganization: [this.#organization] }),
+    });
+  }
+
+  #participants(): (CareTeamParticipant & { member: Reference<never> })[] {
+    return this.#given.parts('participant').flatMap((part) => {
+      const role = part.concept('role')?.value;
+      const member = part.reference('member')?.value;
+      return role && member ? [{ role: [role], member: asBundleReference(member) }] : [];
+    });
+  }
+
+  #episode(team: Draft | undefined): Resource {
+    return {
+      resourceType: 'EpisodeOfCare',
+      identifier: [businessIdentifier('EpisodeOfCare', this.#key)],
+      status: 'active',
+      type: [concept(kapCoding('kap-course'), this.#protocol.title)],
+      ...(this.#conditions.length > 0 && {
+        diagnosis: this.#conditions.map((condition, index) => ({ condition, rank: index + 1 })),
+      }),
+      patient: this.#subject,
+      ...(this.#organization && { managingOrganization: this.#organization }),
+      period: { start: this.#firstDay() },
+      ...(this.#requester && { careManager: this.#requester }),
+      ...(team && { team: [team.reference] }),
+    };
+  }
+
+  #firstDay(): string {
+    return (this.#starts[0] ?? this.#enrolment.now).slice(0, 10);
+  }
+
+  #goal(goal: PlanDefinitionGoal, index: number): Goal {
+    const target = (goal.target ?? []).map((planned): GoalTarget => {
+      const { measure, detailQuantity, detailRange, detailCodeableConcept, due } = planned;
+      const detail = this.#responseRange(detailCodeableConcept) ?? {
+        ...(detailQuantity && { detailQuantity }),
+        ...(detailRange && { detailRange }),
+        ...(detailCodeableConcept && { detailCodeableConcept }),
+      };
+      const days = due?.code === undefined ? undefined : DAYS_OF[due.code];
+      const end = due?.value === undefined || days === undefined ? undefined : this.#dayAfterStart(due.value * days);
+      return { ...(measure && { measure }), ...detail, ...(end && { dueDate: end }) };
+    });
+    return {
+      resourceType: 'Goal',
+      meta: { profile: [usCoreProfile('goal')] },
+      identifier: [businessIdentifier('Goal', `${this.#key}-${goal.id ?? index + 1}`)],
+      lifecycleStatus: 'active',
+      ...(goal.category && { category: [goal.category] }),
+      description: goal.description,
+      subject: this.#subject,
+      startDate: this.#firstDay(),
+      target,
+      ...(this.#conditions.length > 0 && { addresses: [...this.#conditions] }),
+    };
+  }
+
+  #dayAfterStart(days: number): string {
+    return new Date(Date.parse(this.#firstDay()) + days * DAY).toISOString().slice(0, 10);
+  }
+
+  /** Response is relative: with a baseline it is a score (R-10), without one it stays in words. */
+  #responseRange(detail: CodeableConcept | undefined): Pick<GoalTarget, 'detailRange'> | undefined {
+    const baseline = this.#baseline();
+    if (detail === undefined || !hasKapCode(detail, 'response') || baseline === undefined) return undefined;
+    const fall = policyOf(this.#enrolment.planDefinition).responseFallPercent;
+    const highest = Math.floor(baseline * (1 - fall / 100));
+    return { detailRange: { high: { value: highest, unit: '{score}', system: SYSTEM.ucum, code: '{score}' } } };
+  }
+
+  #baseline(): number | undefined {
+    const first = millisecondsOf(this.#starts[0]) ?? 0;
+    const at = (score: Observation) => millisecondsOf(score.effectiveDateTime) ?? 0;
+    const scores = this.#enrolment.course.filter(
+      (resource): resource is Observation =>
+        resource.resourceType === 'Observation' &&
+        hasCode(resource.code, SYSTEM.loinc, LOINC.phq9Total.code ?? '') &&
+        at(resource) < first,
+    );
+    return scores.sort((a, b) => at(b) - at(a))[0]?.valueQuantity?.value;
+  }
+
+  #infusionOrder(index: number, plan: Reference<never>): ServiceRequest {
+    const infusion = this.#protocol.infusions[index];
+    const start = this.#starts[index];
+    if (infusion === undefined || start === undefined) throw new RangeError(`no infusion ${index + 1}`);
+    const text = `${infusion.activity.code?.text ?? infusion.title} ${infusion.number} of ${this.#protocol.infusions.length}`;
+    return this.#order(`inf-${infusion.number}`, infusion.activity, text, plan, {
+      start,
+      end: this.#plannedEnd(index),
+    });
+  }
+
+  #plannedEnd(index: number): string {
+    const start = this.#starts[index] ?? '';
+    const minutes = this.#protocol.infusions[index]?.minutes.high ?? 0;
+    return atOffset((millisecondsOf(start) ?? 0) + minutes * 60_000, offsetOf(start));
+  }
+
+  #therapyOrder(therapy: PlannedTherapy, plan: Reference<never>): ServiceRequest {
+    const index = therapy.infusion - 1;
+    const start = this.#starts[index] ?? '';
+    const end = this.#plannedEnd(index);
+    const hoursAfterEnd = (hours: number) => atOffset((millisecondsOf(end) ?? 0) + hours * 3_600_000, offsetOf(end));
+    const period =
+      therapy.window === 'during'
+        ? { start, end }
+        : { start: hoursAfterEnd(therapy.window.low), end: hoursAfterEnd(therapy.window.high) };
+    return this.#order(`int-${therapy.infusion}`, therapy.activity, therapy.title, plan, period);
+  }
+
+  #order(
+    part: string,
+    activity: ActivityDefinition,
+    text: string,
+    plan: Reference<never>,
+    occurrencePeriod: { start: string; end: string },
+  ): ServiceRequest {
+    const performer = this.#performerOf(activity);
+    return {
+      resourceType: 'ServiceRequest',
+      meta: { profile: [usCoreProfile('servicerequest')] },
+      identifier: [businessIdentifier('ServiceRequest', `${this.#key}-${part}`)],
+      instantiatesCanonical: [this.#protocol.canonical],
+      basedOn: [plan],
+      requisition: businessIdentifier('Requisition', this.#key),
+      status: this.#requester ? 'active' : 'draft',
+      intent: 'order',
+      code: { ...activity.code, text },
+      subject: this.#subject,
+      occurrencePeriod,
+      authoredOn: this.#enrolment.now,
+      ...(this.#requester && { requester: this.#requester }),
+      ...(performer && { performer: [performer] }),
+      ...(this.#conditions.length > 0 && { reasonReference: [...this.#conditions] }),
+    };
+  }
+
+  /** The member of the team in the role that the activity asks for. */
+  #performerOf(activity: ActivityDefinition): Reference<never> | undefined {
+    const asked = (activity.participant ?? []).flatMap(({ role }) => role?.coding ?? []);
+    const found = this.#participants().find(({ role }) =>
+      asked.some(({ system, code }) => (role ?? []).some((own) => hasCode(own, system ?? '', code ?? ''))),
+    );
+    return found?.member;
+  }
+
+  #ketamineOrder(activity: ActivityDefinition, plan: Reference<never>): MedicationRequest {
+    const encounter = optionalReference(this.#given, 'encounter');
+    return {
+      resourceType: 'MedicationRequest',
+      meta: { profile: [usCoreProfile('medicationrequest')] },
+      identifier: [businessIdentifier('MedicationRequest', this.#key)],
+      status: this.#requester ? 'active' : 'draft',
+      intent: 'order',
+      category: [{ coding: [{ system: SYSTEM.requestCategory, code: 'outpatient', display: 'Outpatient' }] }],
+      reportedBoolean: false,
+      ...(activity.productCodeableConcept && { medicationCodeableConcept: activity.productCodeableConcept }),
+      subject: this.#subject,
+      ...(encounter && { encounter: encounter }),
+      authoredOn: this.#enrolment.now,
+      ...(this.#requester && { requester: this.#requester }),
+      ...(this.#conditions.length > 0 && { reasonReference: [...this.#conditions] }),
+      instantiatesCanonical: [this.#protocol.canonical],
+      basedOn: [plan],
+      dosageInstruction: (activity.dosage ?? []).map((dosage) => ({
+        ...dosage,
+        timing: { repeat: { count: this.#starts.length } },
+      })),
+    };
+  }
+
+  #carePlan(
+    team: Draft | undefined,
+    goals: readonly Draft[],
+    orders: readonly Draft[],
+    drug: Draft | undefined,
+  ): Resource {
+    const encounter = optionalReference(this.#given, 'encounter');
+    const supporting = this.#given.references('supportingInfo').map(({ value }) => asBundleReference(value));
+    return {
+      resourceType: 'CarePlan',
+      meta: { profile: [usCoreProfile('careplan')] },
+      text: {
+        status: 'generated',
+        div: `<div xmlns="http://www.w3.org/1999/xhtml"><p>${xml(this.#protocol.title)}. ${xml(this.#protocol.description)}</p></div>`,
+      },
+      identifier: [businessIdentifier('CarePlan', this.#key)],
+      instantiatesCanonical: [this.#protocol.canonical],
+      status: 'active',
+      intent: 'order',
+      category: [
+        { coding: [{ system: SYSTEM.carePlanCategory, code: 'assess-plan' }] },
+        concept(kapCoding('kap-course')),
+      ],
+      title: this.#protocol.title,
+      subject: this.#subject,
+      ...(encounter && { encounter }),
+      period: { start: this.#firstDay() },
+      created: this.#today,
+      ...(this.#requester && { author: this.#requester }),
+      ...(team && { careTeam: [team.reference] }),
+      ...(this.#conditions.length > 0 && { addresses: [...this.#conditions] }),
+      ...(supporting.length > 0 && { supportingInfo: supporting }),
+      ...(goals.length > 0 && { goal: goals.map(({ reference }) => reference) }),
+      activity: [...orders, ...(drug ? [drug] : [])].map(({ reference }) => ({ reference })),
+    };
+  }
+}
+
+const DAYS_OF: Readonly<Record<string, number>> = { d: 1, wk: 7, mo: 30 };
+
+function optionalReference(given: Given, name: string): Reference<never> | undefined {
+  const placed = given.reference(name);
+  return placed && asBundleReference(placed.value);
+}
+
+function xml(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+}
