@@ -49,6 +49,26 @@ export async function migrate(url: string, options: MigrateOptions): Promise<rea
   }
 }
 
+/** What `migrate` would apply to the clinics, as 'schema/file'. Reads only, without the lock. */
+export async function pendingMigrations(
+  url: string,
+  clinics: readonly string[] = ['default'],
+): Promise<readonly string[]> {
+  const files = readMigrations();
+  const client = new pg.Client({ connectionString: url, application_name: 'kap-bridge migrate' });
+  await client.connect();
+  try {
+    const pending: string[] = [];
+    for (const schema of await schemas(client, clinics)) {
+      const applied = (await isMigrated(client, schema)) ? await appliedIn(client, schema) : [];
+      pending.push(...pendingOf(schema, files, applied).map((file) => `${schema}/${file.name}`));
+    }
+    return pending;
+  } finally {
+    await client.end();
+  }
+}
+
 /** The files as they are on disk, with their digests. */
 export function readMigrations(folder: string = join(import.meta.dirname, 'migrations')): readonly MigrationFile[] {
   return readdirSync(folder)
@@ -83,15 +103,25 @@ async function migrateSchema(
        applied_at timestamptz not null default now()
      )`,
   );
-  const pending = pendingOf(schema, files, await appliedIn(client));
+  const pending = pendingOf(schema, files, await appliedIn(client, schema));
   for (const file of pending) await applyFile(client, schema, file);
   return { schema, applied: pending.map((file) => file.name) };
 }
 
 type Applied = { readonly name: string; readonly digest: string };
 
-async function appliedIn(client: pg.Client): Promise<readonly Applied[]> {
-  const { rows } = await client.query<Applied>('select name, digest from schema_migration order by name');
+async function isMigrated(client: pg.Client, schema: string): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(
+    "select to_regclass(format('%I.schema_migration', $1::text)) is not null as there",
+    [schema],
+  );
+  return rows[0]?.there === true;
+}
+
+async function appliedIn(client: pg.Client, schema: string): Promise<readonly Applied[]> {
+  const { rows } = await client.query<Applied>(
+    `select name, digest from ${client.escapeIdentifier(schema)}.schema_migration order by name`,
+  );
   return rows;
 }
 

@@ -1,0 +1,72 @@
+/** The command line: registers the commands and turns every failure into a message and an exit code, once. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { Failure } from '../fhir/failure.ts';
+import { register as registerConfig } from './config.ts';
+import { EXIT, EXIT_CODE_HELP, exitCodeOf } from './exit-codes.ts';
+import { register as registerMigrate } from './migrate.ts';
+import { register as registerStart, type StartService } from './start.ts';
+
+export type Wiring = { readonly startService: StartService };
+
+/** Runs one command. @param args what follows `kap-bridge` @returns its exit code; never rejects */
+export async function runCommand(args: readonly string[], wiring: Wiring): Promise<number> {
+  const program = createProgram(wiring);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    return explain(error, args.includes('--json'));
+  }
+}
+
+function createProgram(wiring: Wiring): Command {
+  const program = new Command('kap-bridge')
+    .description('FHIR R4 record and exchange service of a ketamine-assisted psychotherapy clinic')
+    .version(version())
+    .addHelpText('after', EXIT_CODE_HELP)
+    .showHelpAfterError('(kap-bridge <command> --help shows how)')
+    .exitOverride();
+  registerStart(program, wiring.startService);
+  registerMigrate(program);
+  registerConfig(program);
+  for (const command of everyCommand(program)) command.exitOverride().copyInheritedSettings(program);
+  return program;
+}
+
+function everyCommand(program: Command): readonly Command[] {
+  return program.commands.flatMap((command) => [command, ...everyCommand(command)]);
+}
+
+// Beside src in a checkout, beside dist/src in a package.
+function version(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Tells a person, or a script with `--json`, what went wrong. */
+function explain(error: unknown, json: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage; // commander has spoken
+  if (error instanceof Failure) {
+    const exitCode = exitCodeOf(error.code);
+    if (json) console.error(JSON.stringify({ error: error.code, exitCode, issues: error.issues }));
+    else for (const { diagnostics, expression } of error.issues) console.error(lineOf(diagnostics, expression));
+    return exitCode;
+  }
+  if (isUnreachable(error)) {
+    console.error('error: the database or another service cannot be reached', `(${String((error as Error).message)})`);
+    return EXIT.unavailable;
+  }
+  console.error(error);
+  return EXIT.unexpected;
+}
+
+function lineOf(diagnostics: string, expression: string | undefined): string {
+  return `error: ${expression === undefined ? '' : `${expression}: `}${diagnostics}`;
+}
+
+function isUnreachable(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|57P0[123])$/.test(code);
+}
