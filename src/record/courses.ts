@@ -6,7 +6,7 @@
 import type { CarePlan, PlanDefinition, Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
-import { KAP_SYSTEM } from '../kap/codes.ts';
+import { SYSTEM } from '../kap/codes.ts';
 import { evaluateCourse } from '../kap/evaluate.ts';
 import { labelled } from '../kap/labels.ts';
 import { defaultPolicy, type Policy, policyOf } from '../kap/policy.ts';
@@ -52,7 +52,7 @@ export function startsCourse(resource: Resource | undefined): boolean {
 type Coded = { readonly coding?: readonly { readonly system?: string }[] };
 
 function hasKapCode(concept: Coded | undefined): boolean {
-  return concept?.coding?.some(({ system }) => system === KAP_SYSTEM) ?? false;
+  return concept?.coding?.some(({ system }) => system === SYSTEM.kap) ?? false;
 }
 
 /** Who wrote the findings; stored with the clinic's protocol. */
@@ -95,7 +95,8 @@ function patientOf(parts: RecordParts, draft: Draft): string | null {
   return draft.type === 'Patient' ? (draft.id ?? null) : parts.patientIdOf(draft.resource as Resource);
 }
 
-async function evaluatePatient(
+/** Evaluates one patient's course as it will be after this unit of work. */
+export async function evaluatePatient(
   parts: RecordParts,
   unit: UnitOfWork,
   patientId: string,

@@ -7,7 +7,9 @@ import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { rewriteReferences } from '../fhir/references.ts';
 import type { SearchValueSink } from '../fhir/search-values.ts';
-import { labelled } from '../kap/labels.ts';
+import { EXTENSION } from '../kap/codes.ts';
+import { isPsychotherapyNote, labelled, psychotherapyNotesAmong } from '../kap/labels.ts';
+import { policyIssues } from '../kap/policy.ts';
 import type { WriteRequest } from './record.ts';
 import type { Criterion, RecordStore, ResourceKey } from './store.ts';
 
@@ -60,39 +62,55 @@ export type Prepared = {
 export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): Prepared {
   const issues: Issue[] = [];
   const refused: Issue[] = [];
-  const drafts = requests.map((request) => draftOf(parts, request, issues, refused));
-  if (issues.length > 0) throw new Failure('invalid', [...issues, ...refused]);
-  if (refused.length > 0) throw new Failure('business-rule', refused);
+  const drafts = requests.map((request) => draftOf(parts, request, issues));
+  if (issues.length > 0) throw new Failure('invalid', issues);
+  applyClinicRules(drafts);
   const byFullUrl = fullUrlsOf(drafts);
   const linked = collectReferences(parts, drafts, byFullUrl);
   return { drafts, byFullUrl, ...linked };
 }
 
-function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[], refused: Issue[]): Draft {
+function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Draft {
   const { method, type, place } = request;
   const draft: Draft = { request, method, type, place, id: request.id, resource: undefined };
   if (type === 'AuditEvent') {
-    throw new Failure(
-      'method-not-allowed',
-      issue('not-supported', 'AuditEvents are written by the service alone.', place),
-    );
+    throw new Failure('method-not-allowed', issue('not-supported', 'AuditEvents are written by the service alone.', place));
   }
   if (method === 'DELETE') return draft;
-  const found = parts.validate(request.resource, place).filter((found) => found.severity !== 'warning');
-  const resource = request.resource as Resource;
-  found.push(...mismatches(request, resource));
-  if (found.length > 0) {
-    issues.push(...found);
-    return draft;
-  }
-  const labels = labelled(resource);
-  if ('issues' in labels) {
-    refused.push(...labels.issues.map((found) => ({ ...found, ...placeWithin(found, place) })));
-    return draft;
-  }
-  draft.resource = labels.resource;
+  issues.push(...parts.validate(request.resource, place).filter(({ severity }) => severity !== 'warning'));
+  issues.push(...mismatches(request, request.resource));
+  draft.resource = request.resource;
   if (method === 'POST' && request.ifNoneExist === undefined) draft.id = randomUUID();
   return draft;
+}
+
+/** The labels that every clinical resource carries, and a protocol whose policy can be read. */
+function applyClinicRules(drafts: readonly Draft[]): void {
+  const refused: Issue[] = [];
+  const notes = psychotherapyNotesIn(drafts);
+  for (const draft of drafts) {
+    if (draft.resource === undefined) continue;
+    const labels = labelled(draft.resource, notes);
+    const found = 'issues' in labels ? labels.issues : policyFindings(draft.resource);
+    refused.push(...found.map((issue) => ({ ...issue, expression: placeWithin(issue.expression, draft.place) })));
+    if ('resource' in labels) draft.resource = labels.resource;
+  }
+  if (refused.length > 0) throw new Failure('business-rule', refused);
+}
+
+function psychotherapyNotesIn(drafts: readonly Draft[]): ReadonlySet<string> {
+  const documents = drafts.filter(({ type, resource }) => type === 'DocumentReference' && resource !== undefined);
+  const notes = new Set(psychotherapyNotesAmong(documents.map(({ resource }) => resource as Resource)));
+  // Entries know each other by fullUrl as long as they have no id.
+  for (const { resource, request } of documents) {
+    if (request.fullUrl !== undefined && isPsychotherapyNote(resource as Resource)) notes.add(request.fullUrl);
+  }
+  return notes;
+}
+
+function policyFindings(resource: Resource): readonly Issue[] {
+  const isProtocol = resource.resourceType === 'PlanDefinition' && resource.extension?.some(({ url }) => url === EXTENSION.policyParameter);
+  return isProtocol ? policyIssues(resource) : [];
 }
 
 /** What url and body say differently. */
@@ -107,10 +125,9 @@ function mismatches({ method, type, id, place }: WriteRequest, resource: Resourc
 }
 
 /** A place that begins with the type, moved to where the resource stands in the request. */
-function placeWithin(found: Issue, place: string): { expression?: string } {
-  if (found.expression === undefined) return { expression: place };
-  const dot = found.expression.indexOf('.');
-  return { expression: dot < 0 ? place : place + found.expression.slice(dot) };
+function placeWithin(expression: string, place: string): string {
+  const dot = expression.indexOf('.');
+  return dot < 0 ? place : place + expression.slice(dot);
 }
 
 function fullUrlsOf(drafts: readonly Draft[]): Map<string, Draft> {
