@@ -7,8 +7,8 @@
  *
  * @see https://profiles.ihe.net/ITI/BALP/content.html
  */
-import { randomUUID } from 'node:crypto';
 import type { Issue } from '../fhir/failure.ts';
+import { uuidv7 } from '../fhir/uuid.ts';
 
 /** Who asks, from where, in which request: what every AuditEvent says. */
 export type AuditContext = {
@@ -61,6 +61,8 @@ export type RestEvent = {
   readonly entities: readonly AuditedVersion[];
   /** The request as it came, of searches and operations: method, URL and body, never a credential. */
   readonly query?: string;
+  /** The audit trail itself was looked at: type 'Audit Log Used' and not 'RESTful operation'. */
+  readonly ofAuditLog?: boolean;
   /** Why it was refused; only with an outcome other than 0. */
   readonly outcomeIssues?: readonly Issue[];
 };
@@ -74,18 +76,19 @@ export function restEvent(event: RestEvent, now: Date): AuditRow {
 export function restEvents(event: RestEvent, patientIds: Iterable<string | null>, now: Date): AuditRow[] {
   const { context, interaction, action, outcome } = event;
   const recorded = now.toISOString();
-  const head = `"type":{"system":"http://terminology.hl7.org/CodeSystem/audit-event-type","code":"rest"},"subtype":[{"system":"http://hl7.org/fhir/restful-interaction","code":"${interaction}"}],"action":"${action}","recorded":"${recorded}","outcome":"${outcome}",${outcomeDescription(event)}"agent":[${agents(context, action)}],${source(context)},"entity":[${restEntities(event)}${requestEntity(context)}`;
+  const type = event.ofAuditLog === true ? '110101' : 'rest';
+  const head = `"type":${coding(type === 'rest' ? 'http://terminology.hl7.org/CodeSystem/audit-event-type' : DCM, type)},"subtype":[{"system":"http://hl7.org/fhir/restful-interaction","code":"${interaction}"}],"action":"${action}","recorded":"${recorded}","outcome":"${outcome}",${outcomeDescription(event)}"agent":[${agents(context, action)}],${source(context)},"entity":[${restEntities(event)}${requestEntity(context)}`;
   const contained = containedOutcome(event);
   const rows: AuditRow[] = [];
   for (const patientId of new Set(patientIds)) {
-    const eventId = eventIdAt(now);
+    const eventId = uuidv7(now);
     const patient = patientId === null ? '' : `,${patientEntity(patientId)}`;
     rows.push({
       eventId,
       recorded,
       patientId,
       agent: context.agent.clientId,
-      type: 'rest',
+      type,
       subtype: interaction,
       action,
       outcome,
@@ -115,7 +118,14 @@ function profileClaim(event: RestEvent, patientId: string | null): string {
   const profile = profileOf[event.interaction];
   const isSearch = profile === 'Query';
   const shaped = isSearch ? event.query !== undefined && event.entities.length === 0 : event.entities.length === 1;
-  if (profile === undefined || event.outcome !== 0 || !shaped || event.context.agent.address === undefined) return '';
+  if (
+    profile === undefined ||
+    event.ofAuditLog === true ||
+    event.outcome !== 0 ||
+    !shaped ||
+    event.context.agent.address === undefined
+  )
+    return '';
   return `"meta":{"profile":["${PROFILES}.${patientId === null ? '' : 'Patient'}${profile}"]},`;
 }
 
@@ -195,13 +205,4 @@ export function patientEntity(patientId: string): string {
 
 export function coding(system: string, code: string): string {
   return `{"system":"${system}","code":"${code}"}`;
-}
-
-/**
- * A UUIDv7 (RFC 9562): events of one time lie together in the primary key, which keeps the insertion of many cheap,
- * and their order is the order of time to the millisecond.
- */
-export function eventIdAt(now: Date): string {
-  const time = now.getTime().toString(16).padStart(12, '0');
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
 }

@@ -5,7 +5,7 @@
  * ones gather. So a single request pays one commit, and many at once share one.
  */
 import type { AuditRow } from '../audit/event.ts';
-import type { AuditReader, AuditSearch } from '../audit/reader.ts';
+import type { AuditReader } from '../audit/reader.ts';
 import type { AuditTrail } from '../audit/trail.ts';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { Pool } from './pool.ts';

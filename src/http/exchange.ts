@@ -1,0 +1,63 @@
+/** What a FHIR interaction gets and gives: a request that is authenticated and read, an answer that is ready to send. */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Grant, TokenVerifier } from '../access/tokens.ts';
+import type { AuditAction, AuditContext, AuditRow } from '../audit/event.ts';
+import type { AuditReader } from '../audit/reader.ts';
+import type { AuditTrail } from '../audit/trail.ts';
+import type { ClinicRecord } from '../record/record.ts';
+
+/** One clinic as HTTP serves it. */
+export type Clinic = {
+  readonly name: string;
+  /** Its FHIR base, absolute, without a trailing slash. */
+  readonly base: string;
+  readonly record: ClinicRecord;
+  readonly trail: AuditTrail;
+  readonly auditReader: AuditReader;
+  readonly tokens: TokenVerifier;
+};
+
+export type FhirRequest = {
+  readonly clinic: Clinic;
+  readonly grant: Grant;
+  readonly context: AuditContext;
+  readonly target: Target;
+  readonly headers: IncomingHttpHeaders;
+  /** Empty unless the interaction takes one. */
+  readonly body: Buffer;
+  readonly now: Date;
+};
+
+/** What the url names. Parts that it does not name are ''. */
+export type Target = {
+  readonly method: string;
+  /** As it came, below the FHIR base, with its query. */
+  readonly url: string;
+  readonly type: string;
+  readonly id: string;
+  readonly version: string;
+  /** Without '$'. */
+  readonly operation: string;
+  /** After '?', as it came. */
+  readonly query: string;
+  /** The path below the type with its ids as placeholders: '/:id/_history'; '' for the type itself. */
+  readonly shape: string;
+};
+
+export type FhirAnswer = {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Rows that must be durable before this leaves; none where the unit of work wrote them. */
+  readonly audit: readonly AuditRow[];
+};
+
+export type Interaction = {
+  /** A code of http://hl7.org/fhir/restful-interaction, or 'operation'. */
+  readonly name: string;
+  readonly action: AuditAction;
+  readonly takesBody: boolean;
+  /** Whether the scope for `name` on the type of the url is needed; else the interaction looks itself. */
+  readonly scopeOfType: boolean;
+  handle(request: FhirRequest): Promise<FhirAnswer>;
+};

@@ -1,0 +1,41 @@
+/** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
+import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
+import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
+import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
+import { bundleInteraction } from './rest/bundle.ts';
+import { create } from './rest/create.ts';
+import { conditionalDelete, deleteById } from './rest/delete.ts';
+import { historyInstance } from './rest/history.ts';
+import { read } from './rest/read.ts';
+import { searchByGet, searchByPost } from './rest/search.ts';
+import { conditionalUpdate, update } from './rest/update.ts';
+import { vread } from './rest/vread.ts';
+import { type Routes, routeOf, targetOf } from './routes.ts';
+
+export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
+  const { definitions } = registry;
+  const isResourceType = (name: string) => definitions.isResourceType(name);
+
+  /** Answers the GET of a bundle's entry as the url by itself is answered. */
+  const answerGet = async (request: FhirRequest, url: string): Promise<FhirAnswer> => {
+    const target = targetOf('GET', `/${url}`);
+    const { interaction } = routeOf(routes, target, isResourceType);
+    return interaction.handle({ ...request, target, body: Buffer.alloc(0), headers: {} });
+  };
+
+  const routes: Record<string, Record<string, Interaction>> = {
+    '/': { POST: bundleInteraction(answerGet, isResourceType) },
+    '/:type': { GET: searchByGet(registry), POST: create, PUT: conditionalUpdate, DELETE: conditionalDelete },
+    '/:type/_search': { POST: searchByPost(registry) },
+    '/:type/:id': { GET: read, PUT: update, DELETE: deleteById },
+    '/:type/:id/_history': { GET: historyInstance },
+    '/:type/:id/_history/:version': { GET: vread },
+    // The service alone writes AuditEvents, and there is one version of what happened.
+    '/AuditEvent': { GET: searchAuditEvents(registry, false) },
+    '/AuditEvent/_search': { POST: searchAuditEvents(registry, true) },
+    '/AuditEvent/:id': { GET: readAuditEvent },
+    '/AuditEvent/:id/_history': {},
+    '/AuditEvent/:id/_history/:version': {},
+  };
+  return routes;
+}

@@ -1,0 +1,164 @@
+/** Transaction and batch. @see https://hl7.org/fhir/R4/http.html#transaction */
+import { STATUS_CODES } from 'node:http';
+import type { Bundle } from '@medplum/fhirtypes';
+import { requirePermission } from '../../access/scopes.ts';
+import { Failure, type Issue, issue } from '../../fhir/failure.ts';
+import { type BundleResponse, type EntryAnswer, processBundle } from '../../record/bundle.ts';
+import type { StoredResource } from '../../record/record.ts';
+import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
+import { outcomeText, refusalOf } from '../failures.ts';
+import { resourceInBody } from './resource-body.ts';
+import { type PreferredReturn, preferredReturn } from './written.ts';
+
+/** More than any session or course needs; a larger load comes in several bundles. */
+const MAX_ENTRIES = 5000;
+
+/** How an entry's GET is answered: by the same interaction as the url by itself. */
+export type AnswerGet = (request: FhirRequest, url: string) => Promise<FhirAnswer>;
+
+export function bundleInteraction(answerGet: AnswerGet, isResourceType: (name: string) => boolean): Interaction {
+  return {
+    name: 'transaction',
+    action: 'E',
+    takesBody: true,
+    scopeOfType: false,
+    handle: async (request) => {
+      const bundle = bundleIn(request);
+      const response = await submitBundle(request, bundle, answerGet, isResourceType);
+      return {
+        status: 200,
+        body: responseText(request.clinic, response, preferredReturn(request.headers.prefer)),
+        audit: [],
+      };
+    },
+  };
+}
+
+/** Hands a Bundle to the record with the caller's permissions; operations send theirs the same way. */
+export function submitBundle(
+  request: FhirRequest,
+  bundle: Bundle,
+  answerGet: AnswerGet,
+  isResourceType: (name: string) => boolean,
+): Promise<BundleResponse> {
+  return processBundle(
+    request.clinic.record,
+    bundle,
+    { ...request.context, interaction: bundle.type },
+    {
+      authorize: (type, interaction) =>
+        requirePermission(request.grant.scopes, type, interaction === 'search' ? 'search-type' : interaction),
+      get: (url) => getEntry(request, url, answerGet),
+      isResourceType,
+      baseUrls: [request.clinic.base],
+    },
+  );
+}
+
+/** A read that finds nothing is that entry's answer: the writes beside it are already committed. */
+async function getEntry(
+  request: FhirRequest,
+  url: string,
+  answerGet: AnswerGet,
+): Promise<Extract<EntryAnswer, { kind: 'read' }>> {
+  try {
+    const answer = await answerGet(request, url);
+    await request.clinic.trail.record(answer.audit);
+    return { kind: 'read', status: answer.status, body: answer.body ?? '' };
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code === 'transient') throw error;
+    const { status, issues } = refusalOf(error, request.context.requestId);
+    return { kind: 'read', status, body: outcomeText(issues) };
+  }
+}
+
+/** The Bundle in the body, of a shape that can be worked on: what an entry's resource is like is looked at later. */
+function bundleIn(request: FhirRequest): Bundle {
+  const value = resourceInBody(request, 'Bundle') as { resourceType?: unknown; entry?: unknown };
+  if (value.resourceType !== 'Bundle') {
+    const diagnostics =
+      'Only a Bundle of type transaction or batch can be sent to the base. Send a resource to /[type]';
+    throw new Failure('invalid', issue('invalid', diagnostics, 'resourceType'));
+  }
+  const entries = value.entry ?? [];
+  if (!Array.isArray(entries)) {
+    throw new Failure('invalid', issue('structure', 'Bundle.entry must be a list', 'Bundle.entry'));
+  }
+  if (entries.length > MAX_ENTRIES) {
+    const diagnostics = `The Bundle has ${entries.length} entries, more than ${MAX_ENTRIES}. Send several smaller ones`;
+    throw new Failure('too-large', issue('too-costly', diagnostics, 'Bundle.entry'));
+  }
+  const issues = entries.flatMap((entry: unknown, i) => entryIssues(entry, `Bundle.entry[${i}]`));
+  if (issues.length > 0) throw new Failure('invalid', issues);
+  return value as Bundle;
+}
+
+function entryIssues(entry: unknown, place: string): Issue[] {
+  if (!isObject(entry)) return [issue('structure', 'An entry must be an object', place)];
+  const issues: Issue[] = [];
+  const wrong = (element: string, what: string) =>
+    issues.push(issue('structure', `This must be ${what}`, `${place}.${element}`));
+  if (entry.fullUrl !== undefined && typeof entry.fullUrl !== 'string') wrong('fullUrl', 'a text');
+  if (entry.resource !== undefined && !isObject(entry.resource)) wrong('resource', 'a resource');
+  if (entry.request !== undefined && !isObject(entry.request)) wrong('request', 'an object');
+  if (isObject(entry.request)) {
+    for (const element of ['method', 'url'] as const) {
+      if (typeof entry.request[element] !== 'string') wrong(`request.${element}`, 'given as text');
+    }
+    for (const element of ['ifNoneExist', 'ifMatch', 'ifNoneMatch', 'ifModifiedSince'] as const) {
+      const value = entry.request[element];
+      if (value !== undefined && typeof value !== 'string') wrong(`request.${element}`, 'a text');
+    }
+  }
+  return issues;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The response Bundle, glued from stored text. */
+export function responseText(clinic: Clinic, response: BundleResponse, preferred: PreferredReturn): string {
+  const entries = response.entries.map((entry) => entryText(clinic, entry, preferred)).join(',');
+  return `{"resourceType":"Bundle","type":"${response.type}"${entries === '' ? '' : `,"entry":[${entries}]`}}`;
+}
+
+function entryText(clinic: Clinic, entry: EntryAnswer, preferred: PreferredReturn): string {
+  switch (entry.kind) {
+    case 'refused': {
+      const { status, issues } = refusalOf(entry.failure, '');
+      return `{"response":{"status":"${statusText(status)}","outcome":${outcomeText(issues)}}}`;
+    }
+    case 'read': {
+      const status = statusText(entry.status);
+      if (entry.status >= 400) return `{"response":{"status":"${status}","outcome":${entry.body}}}`;
+      return `{"resource":${entry.body},"response":{"status":"${status}"}}`;
+    }
+    case 'written':
+      return writtenText(clinic, entry, preferred);
+  }
+}
+
+function writtenText(
+  clinic: Clinic,
+  { result }: Extract<EntryAnswer, { kind: 'written' }>,
+  preferred: PreferredReturn,
+): string {
+  const { effect, stored } = result;
+  if (stored === undefined) return `{"response":{"status":"${statusText(204)}"}}`;
+  const status = statusText(effect === 'created' ? 201 : effect === 'deleted' ? 204 : 200);
+  const version = versionText(stored);
+  if (stored.deleted) return `{"response":{"status":"${status}",${version}}}`;
+  const url = `${clinic.base}/${stored.type}/${stored.id}`;
+  const resource = preferred === 'representation' ? `"resource":${stored.content},` : '';
+  const location = `"location":"${url}/_history/${stored.version}"`;
+  return `{"fullUrl":"${url}",${resource}"response":{"status":"${status}",${location},${version}}}`;
+}
+
+function versionText(stored: StoredResource): string {
+  return `"etag":"W/\\"${stored.version}\\"","lastModified":"${stored.lastUpdated}"`;
+}
+
+function statusText(status: number): string {
+  return `${status} ${STATUS_CODES[status] ?? ''}`.trim();
+}

@@ -1,0 +1,27 @@
+/** @see https://hl7.org/fhir/R4/http.html#create and #ccreate */
+import type { StoredResource } from '../../record/record.ts';
+import type { Interaction } from '../exchange.ts';
+import { resourceInBody } from './resource-body.ts';
+import { criteriaOf, written } from './written.ts';
+
+export const create: Interaction = {
+  name: 'create',
+  action: 'C',
+  takesBody: true,
+  scopeOfType: true,
+  handle: async (request) => {
+    const { type } = request.target;
+    const resource = resourceInBody(request, type);
+    const condition = request.headers['if-none-exist'];
+    const ifNoneExist = condition === undefined ? {} : { ifNoneExist: criteriaOf(String(condition), 'If-None-Exist') };
+    const [result] = await request.clinic.record.write(
+      [{ method: 'POST', type, resource, place: type, ...ifNoneExist }],
+      {
+        ...request.context,
+        interaction: 'create',
+      },
+    );
+    // A create always ends with a resource: the new one, or the one that the condition found.
+    return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);
+  },
+};

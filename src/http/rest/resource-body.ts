@@ -1,0 +1,23 @@
+import type { Resource } from '@medplum/fhirtypes';
+import { Failure, issue } from '../../fhir/failure.ts';
+import { parseJson } from '../../fhir/json.ts';
+import type { FhirRequest } from '../exchange.ts';
+import { requireJsonBody } from '../media-types.ts';
+
+/**
+ * The body as far as HTTP looks at it: a JSON object. Whether it is the resource that the url names, and a valid one, is
+ * the record's to say.
+ *
+ * @throws Failure `unsupported-media-type`, `invalid` (with line and column for malformed JSON)
+ */
+export function resourceInBody(request: FhirRequest, expected: string): Resource {
+  requireJsonBody(request.headers['content-type']);
+  if (request.body.length === 0) {
+    throw new Failure('invalid', issue('required', `The body is empty. Send a ${expected} as JSON`));
+  }
+  const value = parseJson(request.body.toString('utf8'));
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Failure('invalid', issue('structure', `The body is not a JSON object. Send a ${expected}`));
+  }
+  return value as Resource;
+}

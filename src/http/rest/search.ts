@@ -1,0 +1,104 @@
+/** @see https://hl7.org/fhir/R4/http.html#search */
+import { permits, requirePermission } from '../../access/scopes.ts';
+import { type AuditRow, restEvents } from '../../audit/event.ts';
+import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import { CURSOR_PARAMETER, parseSearch, type SearchQuery, selfLink } from '../../fhir/search-query.ts';
+import type { SearchPage, StoredResource } from '../../record/record.ts';
+import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
+import { outcomeText } from '../failures.ts';
+import { requireBodyType } from '../media-types.ts';
+import { type BundleLink, bundleText } from './page.ts';
+
+const shared = { name: 'search-type', action: 'E', scopeOfType: true } as const;
+const FORM: ReadonlySet<string> = new Set(['application/x-www-form-urlencoded']);
+
+/** GET [type]?… */
+export function searchByGet(registry: SearchParameterRegistry): Interaction {
+  return { ...shared, takesBody: false, handle: (request) => search(registry, request) };
+}
+
+/** POST [type]/_search, with parameters in the body, the url, or both. */
+export function searchByPost(registry: SearchParameterRegistry): Interaction {
+  return { ...shared, takesBody: true, handle: (request) => search(registry, request) };
+}
+
+async function search(registry: SearchParameterRegistry, request: FhirRequest): Promise<FhirAnswer> {
+  const { clinic, grant } = request;
+  const query = searchQueryOf(registry, request);
+  for (const { direction, parameter } of query.includes) {
+    if (direction === 'reverse') requirePermission(grant.scopes, parameter.type, 'search-type');
+  }
+  const found = await clinic.record.search(query);
+  // What a match refers to is shown as far as the token could read it by itself.
+  const included = found.included.filter(({ type }) => permits(grant.scopes, type, 'read'));
+  const page = { ...found, included };
+  return { status: 200, body: searchBundle(clinic.base, query, page), audit: searchEvents(request, query, page) };
+}
+
+/** @throws Failure `invalid`, for unknown parameters too unless the caller prefers `handling=lenient` */
+export function searchQueryOf(registry: SearchParameterRegistry, request: FhirRequest): SearchQuery {
+  const { clinic, target, headers, body, now } = request;
+  const parameters = [...new URLSearchParams(target.query)];
+  if (body.length > 0) {
+    requireBodyType(headers['content-type'], FORM, 'application/x-www-form-urlencoded');
+    parameters.push(...new URLSearchParams(body.toString('utf8')));
+  }
+  const strict = !/(?:^|[,;\s])handling\s*=\s*"?lenient\b/.test(String(headers.prefer ?? ''));
+  return parseSearch(target.type, parameters, registry, { strict, baseUrl: clinic.base, now: now.getTime() });
+}
+
+export function searchLinks(base: string, query: SearchQuery, next: string | undefined): BundleLink[] {
+  const used = selfLink(query).toString();
+  const url = `${base}/${query.type}${used === '' ? '' : `?${used}`}`;
+  const at = (cursor: string) => `${url}${used === '' ? '?' : '&'}${CURSOR_PARAMETER}=${encodeURIComponent(cursor)}`;
+  const self: BundleLink = { relation: 'self', url: query.cursor === undefined ? url : at(query.cursor) };
+  return next === undefined ? [self] : [self, { relation: 'next', url: at(next) }];
+}
+
+function searchBundle(base: string, query: SearchQuery, page: SearchPage): string {
+  const entries: string[] = [];
+  if (!query.countOnly) {
+    for (const stored of page.matches) entries.push(entryText(base, stored, 'match'));
+    for (const stored of page.included) entries.push(entryText(base, stored, 'include'));
+    if (query.ignored.length > 0) {
+      entries.push(`{"resource":${outcomeText(query.ignored)},"search":{"mode":"outcome"}}`);
+    }
+  }
+  return bundleText('searchset', searchLinks(base, query, page.next), entries, page.total);
+}
+
+function entryText(base: string, stored: StoredResource, mode: 'match' | 'include'): string {
+  return `{"fullUrl":"${base}/${stored.type}/${stored.id}","resource":${stored.content},"search":{"mode":"${mode}"}}`;
+}
+
+/** One event for each patient in the page, one without a patient when there is none. */
+function searchEvents(request: FhirRequest, query: SearchQuery, page: SearchPage): AuditRow[] {
+  const patients = new Set<string>();
+  for (const { patientId } of page.matches) if (patientId !== null) patients.add(patientId);
+  for (const { patientId } of page.included) if (patientId !== null) patients.add(patientId);
+  const event = {
+    context: request.context,
+    interaction: 'search-type',
+    action: 'E',
+    outcome: 0,
+    entities: [],
+    query: rawRequest(request),
+  } as const;
+  return restEvents(event, patients.size > 0 ? patients : askedPatient(query), request.now);
+}
+
+/** An empty page about one patient was still a question about that patient. */
+function askedPatient(query: SearchQuery): (string | null)[] {
+  const asked = query.filters.flatMap((filter) =>
+    filter.kind === 'reference' ? filter.values.filter((value) => /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(value)) : [],
+  );
+  const [only, ...others] = new Set(asked);
+  return [only === undefined || others.length > 0 ? null : only.slice('Patient/'.length)];
+}
+
+/** The request as it came: method, url and body, without its credentials. */
+export function rawRequest({ clinic, target, body, headers }: FhirRequest): string {
+  const accept = headers.accept === undefined ? '' : `\nAccept: ${headers.accept}`;
+  const form = body.length === 0 ? '' : `\n\n${body.toString('utf8')}`;
+  return `${target.method} ${clinic.base}${target.url}${accept}${form}`;
+}
