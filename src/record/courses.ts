@@ -6,6 +6,7 @@
 import type { CarePlan, PlanDefinition, Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
+import { uuidv7 } from '../fhir/uuid.ts';
 import { SYSTEM } from '../kap/codes.ts';
 import { evaluateCourse } from '../kap/evaluate.ts';
 import { labelled } from '../kap/labels.ts';
@@ -110,7 +111,7 @@ export async function evaluatePatient(
     policy,
     now,
     engine: RULES_ENGINE,
-    newId: () => crypto.randomUUID(),
+    newId: () => uuidv7(now),
   });
   const written = new Map(settled.map((one) => [`${one.draft.type}/${one.id}`, one]));
   if (evaluation.refusals.length > 0) {

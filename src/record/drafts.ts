@@ -2,11 +2,11 @@
  * What a write request becomes before anything is looked up: validated, labelled, with an id where one can be given,
  * and with everything listed that must be looked up first.
  */
-import { randomUUID } from 'node:crypto';
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { rewriteReferences } from '../fhir/references.ts';
 import type { SearchValueSink } from '../fhir/search-values.ts';
+import { uuidv7 } from '../fhir/uuid.ts';
 import { EXTENSION } from '../kap/codes.ts';
 import { isPsychotherapyNote, labelled, psychotherapyNotesAmong } from '../kap/labels.ts';
 import { policyIssues } from '../kap/policy.ts';
@@ -80,7 +80,7 @@ function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Dr
   issues.push(...parts.validate(request.resource, place).filter(({ severity }) => severity !== 'warning'));
   issues.push(...mismatches(request, request.resource));
   draft.resource = request.resource;
-  if (method === 'POST' && request.ifNoneExist === undefined) draft.id = randomUUID();
+  if (method === 'POST' && request.ifNoneExist === undefined) draft.id = uuidv7(parts.now());
   return draft;
 }
 

@@ -11,6 +11,7 @@ import { restEvents } from '../audit/event.ts';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
+import { uuidv7 } from '../fhir/uuid.ts';
 import { type Assembled, assemble, type Settled } from './assemble.ts';
 import { concernsCourse, evaluateCourses, startsCourse } from './courses.ts';
 import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
@@ -93,7 +94,7 @@ async function attemptLocked(
   context: WriteContext,
 ): Promise<readonly WriteResult[]> {
   const { drafts } = prepared;
-  const { identities, references } = await settleConditions(unit, prepared);
+  const { identities, references } = await settleConditions(parts, unit, prepared);
   linkEntries(prepared, references, identities);
 
   const patientIds = patientsOf(parts, drafts);
@@ -126,7 +127,11 @@ type Conditions = {
   readonly references: ReadonlyMap<string, string>;
 };
 
-async function settleConditions(unit: UnitOfWork, { drafts, conditional }: Prepared): Promise<Conditions> {
+async function settleConditions(
+  parts: RecordParts,
+  unit: UnitOfWork,
+  { drafts, conditional }: Prepared,
+): Promise<Conditions> {
   const conditions = drafts.flatMap((draft) => {
     const criteria = draft.request.ifNoneExist ?? draft.request.criteria;
     return criteria === undefined ? [] : [{ draft, type: draft.type, criteria }];
@@ -140,7 +145,7 @@ async function settleConditions(unit: UnitOfWork, { drafts, conditional }: Prepa
   conditions.forEach(({ draft }, i) => {
     const matches = found[i] as readonly Match[];
     if (matches.length > 1) throw tooManyMatches(draft);
-    const id = matches[0]?.id ?? newIdentity(draft);
+    const id = matches[0]?.id ?? newIdentity(draft, parts.now());
     if (id !== undefined) identities.set(draft, id);
   });
   return {
@@ -150,10 +155,10 @@ async function settleConditions(unit: UnitOfWork, { drafts, conditional }: Prepa
 }
 
 /** The id of a conditional create or update that matched nothing; a conditional delete then has nothing to do. */
-function newIdentity(draft: Draft): string | undefined {
+function newIdentity(draft: Draft, now: Date): string | undefined {
   if (draft.method === 'DELETE') return undefined;
   const wished = draft.method === 'PUT' ? draft.resource?.id : undefined;
-  return wished ?? crypto.randomUUID();
+  return wished ?? uuidv7(now);
 }
 
 function conditionalTargets(
