@@ -11,7 +11,11 @@ export const fhir = fhirParts(loadDefinitions());
 
 export const BASE = 'http://127.0.0.1:8080/fhir';
 
-export type TestClinic = { readonly database: TestDatabase; readonly parts: RecordParts; readonly record: ClinicRecord };
+export type TestClinic = {
+  readonly database: TestDatabase;
+  readonly parts: RecordParts;
+  readonly record: ClinicRecord;
+};
 
 /** `now` is what the record takes for the present; the real one when absent. */
 export async function openTestClinic(now?: () => Date): Promise<TestClinic> {

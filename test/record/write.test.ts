@@ -157,10 +157,12 @@ test('an update replaces only the search rows that changed, and a deletion remov
   const { reference } = await created(patient);
   const { id } = await created(encounter(reference, 'rows'));
   const rowsOf = async () => {
-    const { rows } = await clinic.database.clinicPool().query(
-      `select t.code from idx_token t join resource r using (rid) where r.type = 'Encounter' and r.id = $1 order by 1`,
-      [id],
-    );
+    const { rows } = await clinic.database
+      .clinicPool()
+      .query(
+        `select t.code from idx_token t join resource r using (rid) where r.type = 'Encounter' and r.id = $1 order by 1`,
+        [id],
+      );
     return rows.map(({ code }) => code);
   };
   const before = await rowsOf();
