@@ -1,0 +1,160 @@
+import type { ErrorObject } from 'ajv';
+import type { Definitions } from '../definitions.ts';
+import { type Issue, type IssueCode, issue } from '../failure.ts';
+import { nearest } from './nearest.ts';
+import { asStep, type Place, placeOf, stepInto } from './place.ts';
+import { primitives } from './primitives.ts';
+import { formsUnder } from './schema.ts';
+import { isReferenceForm } from './targets.ts';
+
+/** What an Ajv error of our schemas means, for the person who sent `resource`. Echoes names and short codes only. */
+export function issuesOf(error: ErrorObject, resource: unknown, root: Place, definitions: Definitions): Issue[] {
+  const place = placeOf(error.instancePath, root, definitions);
+  const found = (error.params as { found?: readonly (string | number)[] }).found ?? [];
+  switch (error.keyword) {
+    case 'type':
+      return [issue('structure', wrongType(error, place), place.expression)];
+    case 'known':
+      return found.map((name) => unknownElement(String(name), place, definitions));
+    case 'needs':
+      return [issue('required', `${found[0]} is required here`, `${place.expression}.${found[0]}`)];
+    case 'choices':
+      return [severalChoices(found, place, definitions)];
+    case 'content':
+    case 'minProperties':
+      return [issue('invariant', 'An element must have a value or elements besides an id (ele-1)', place.expression)];
+    case 'minItems':
+      return [issue('structure', 'A list must not be empty: leave the element out', place.expression)];
+    case 'maxItems':
+      return [issue('structure', `At most ${error.params.limit} are allowed here`, place.expression)];
+    case 'pairs':
+      return [
+        issue(
+          'structure',
+          UNPAIRED,
+          stepInto(String(found[1]), stepInto(String(found[0]), place, definitions), definitions).expression,
+        ),
+      ];
+    case 'format':
+      return [issue('value', `Not a valid ${place.type}: expected ${expectedOf(place)}`, place.expression)];
+    case 'primitives':
+      return found.map((at) => wrongItem(at, valueAt(resource, error.instancePath), place));
+    case 'binding':
+      return [notInValueSet(valueAt(resource, error.instancePath), place, definitions)];
+    case 'boundList':
+      return found.map((at) =>
+        notInValueSet(
+          (valueAt(resource, error.instancePath) as unknown[])[Number(at)],
+          indexed(place, at),
+          definitions,
+        ),
+      );
+    case 'targets':
+      return [wrongTarget(valueAt(resource, `${error.instancePath}/reference`), found, place)];
+    case 'invariants':
+      return [invariantBroken(found, place, definitions)];
+    default:
+      throw new Error(`no words for the keyword ${error.keyword}`);
+  }
+}
+
+const UNPAIRED = 'null may only stand where the list of values or its list with an underscore has an entry';
+
+function expectedOf({ type }: Place): string {
+  return primitives[type ?? '']?.expected ?? `a ${type}`;
+}
+
+function wrongType(error: ErrorObject, place: Place): string {
+  const expected: unknown = error.params.type;
+  if (expected === 'array') return 'Expected a list: this element repeats, so its value stands in [ ]';
+  const isPrimitive = place.type !== undefined && place.type in primitives && place.path === place.type;
+  if (isPrimitive) return `Expected ${expectedOf(place)}, as a JSON ${jsonName(primitives[place.type ?? '']?.json)}`;
+  if (place.path === 'Element') return 'Expected a JSON object with an id or extensions';
+  return `Expected a JSON object${place.type === undefined ? '' : ` of type ${place.type}`}`;
+}
+
+function jsonName(json: string | undefined): string {
+  return json === 'integer' ? 'number' : (json ?? 'value');
+}
+
+function indexed(place: Place, at: string | number): Place {
+  return { ...place, expression: `${place.expression}[${at}]` };
+}
+
+function wrongItem(at: string | number, list: unknown, place: Place): Issue {
+  const item: unknown = (list as unknown[])[Number(at)];
+  const isRightType = typeof item === jsonName(primitives[place.type ?? '']?.json);
+  const code: IssueCode = isRightType ? 'value' : 'structure';
+  return issue(code, `Not a valid ${place.type}: expected ${expectedOf(place)}`, indexed(place, at).expression);
+}
+
+function unknownElement(name: string, place: Place, definitions: Definitions): Issue {
+  const forms = place.path === undefined ? [] : formsUnder(place.path, definitions);
+  const keys = forms.flatMap(({ types }) => types.map(({ key }) => key));
+  const choice = forms.find((form) => form.name === name && form.types.length > 1);
+  const shown = asStep(name) === '' ? 'An element name that FHIR does not know' : `Unknown element ${name}`;
+  const where = place.type ?? place.path ?? 'this element';
+  const suggestion = nearest(name, keys);
+  const hint =
+    choice !== undefined
+      ? `: name it with its type, e.g. ${choice.types[0]?.key}`
+      : suggestion === undefined
+        ? ''
+        : `: did you mean ${suggestion}?`;
+  return issue('structure', `${shown} in ${where}${hint}`, `${place.expression}${asStep(name)}`);
+}
+
+function severalChoices(found: readonly (string | number)[], place: Place, definitions: Definitions): Issue {
+  const first = stepInto(String(found[0]), place, definitions);
+  const name = first.form?.name ?? '';
+  return issue(
+    'structure',
+    `Only one of ${found.join(' and ')} may be given: ${name}[x] has one type`,
+    `${place.expression}.${name}`,
+  );
+}
+
+function notInValueSet(value: unknown, place: Place, definitions: Definitions): Issue {
+  const binding = place.form?.element.binding?.valueSet ?? '';
+  if (typeof value !== 'string') {
+    return issue('code-invalid', `No coding here is from the required value set ${binding}`, place.expression);
+  }
+  const codes = definitions.valueSet(binding)?.codes ?? new Set();
+  const shown = /^[A-Za-z0-9._:/-]{1,40}$/.test(value) ? `The code ${value}` : 'The code';
+  const allowed = codes.size <= 20 ? ` (${[...codes].join(', ')})` : '';
+  return issue('code-invalid', `${shown} is not in the required value set ${binding}${allowed}`, place.expression);
+}
+
+function wrongTarget(reference: unknown, allowed: readonly (string | number)[], place: Place): Issue {
+  const expression = `${place.expression}.reference`;
+  if (typeof reference !== 'string' || !isReferenceForm(reference)) {
+    const forms = 'Type/id, an absolute url, urn:uuid:…, #id or Type?search';
+    return issue('value', `Not a reference: expected ${forms}`, expression);
+  }
+  const type = reference.slice(0, reference.search(/[/?]/));
+  return issue('value', `A reference to ${type} is not allowed here: expected ${allowed.join(', ')}`, expression);
+}
+
+function invariantBroken(found: readonly (string | number)[], place: Place, definitions: Definitions): Issue {
+  const [key, path] = found.map(String);
+  const constraint = constraintsAt(path ?? '', place, definitions).find((candidate) => candidate.key === key);
+  return issue('invariant', `${constraint?.human ?? 'A constraint does not hold'} (${key})`, place.expression);
+}
+
+function constraintsAt(path: string, place: Place, definitions: Definitions) {
+  const structure = definitions.structure(path) ?? definitions.structure(path.split('.')[0] ?? '');
+  const elements = structure?.elements ?? [];
+  const own = elements.find(
+    (element) => element.path === path || (element === structure?.elements[0] && path === structure.name),
+  );
+  const ext1 =
+    path === 'Extension' ? [{ key: 'ext-1', human: 'Must have either extensions or value[x], not both' }] : [];
+  return [...(own?.constraints ?? []), ...(place.form?.element.constraints ?? []), ...ext1];
+}
+
+function valueAt(resource: unknown, pointer: string): unknown {
+  return pointer
+    .split('/')
+    .slice(1)
+    .reduce<unknown>((value, key) => (value as Record<string, unknown>)[key], resource);
+}
