@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const here = fileURLToPath(import.meta.url);
 const root = dirname(dirname(here));
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-const stripsTypes = major > 23 || (major === 23 && minor >= 6) || (major === 22 && minor >= 18);
+const stripsTypes = major >= 24 || (major === 22 && minor >= 18);
 
 if (stripsTypes) await run();
 else handOver();
@@ -17,7 +17,7 @@ else handOver();
 function handOver() {
   const pinned = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
   if (!existsSync(pinned)) {
-    console.error(`kap-bridge needs Node 22.18 or later; this is ${process.versions.node}.`);
+    console.error(`kap-bridge needs Node 22.18 or 24; this is ${process.versions.node}.`);
     console.error('Install a newer Node (https://nodejs.org), or run npm ci in the checkout, which brings one.');
     process.exit(1);
   }

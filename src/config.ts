@@ -12,6 +12,8 @@ export type Role = 'all' | 'api' | 'worker';
 
 export type Config = {
   readonly port: number;
+  /** The address it listens on. Loopback, unless told otherwise: what it speaks is plain HTTP. */
+  readonly host: string;
   /** Where clients reach the service, without a trailing slash: 'http://127.0.0.1:8080'. */
   readonly baseUrl: string;
   /** Absolute. Holds the embedded PostgreSQL and the service's keys. */
@@ -46,6 +48,7 @@ const settings = {
     .int({ error: 'must be a port number' })
     .min(1, { error: 'must be a port number from 1 to 65535' })
     .max(65_535, { error: 'must be a port number from 1 to 65535' }),
+  KAP_HOST: z.union([z.ipv4(), z.ipv6(), z.literal('localhost')], { error: "must be an address such as '0.0.0.0'" }),
   KAP_BASE_URL: url(/^https?$/, 'https://fhir.example.org').transform((value) => value.replace(/\/+$/, '')),
   KAP_DATA_DIR: z.string().min(1, { error: 'must be a folder' }),
   KAP_ROLE: z.enum(['all', 'api', 'worker'], { error: "must be 'all', 'api' or 'worker'" }),
@@ -79,6 +82,7 @@ export function readConfig(environment: Environment = process.env): { config: Co
   }
 
   const port = parsed('KAP_PORT', '8080');
+  const host = parsed('KAP_HOST', '127.0.0.1');
   const baseUrl = parsed('KAP_BASE_URL', `http://127.0.0.1:${port ?? 8080}`);
   const dataDir = parsed('KAP_DATA_DIR', '.kap');
   const role = parsed('KAP_ROLE', 'all');
@@ -86,10 +90,12 @@ export function readConfig(environment: Environment = process.env): { config: Co
   const redisUrl = parsed('REDIS_URL', null);
   const level = parsed('KAP_LOG_LEVEL', 'info');
 
-  if (issues.length > 0 || !port || !baseUrl || !dataDir || !role || !level) throw new Failure('invalid', issues);
+  if (issues.length > 0 || !port || !host || !baseUrl || !dataDir || !role || !level)
+    throw new Failure('invalid', issues);
   return {
     config: {
       port,
+      host,
       baseUrl,
       dataDir: resolve(dataDir),
       role,
