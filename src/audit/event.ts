@@ -39,6 +39,8 @@ export type AuditRow = {
   readonly outcome: AuditOutcome;
   readonly requestId: string;
   readonly body: string;
+  /** Further patients of the same search, each an event of its own that is made on reading (shared-event.ts). */
+  readonly alsoAbout?: readonly string[];
 };
 
 export type AuditAction = 'C' | 'R' | 'U' | 'D' | 'E';

@@ -4,6 +4,7 @@ export type RecordedEvent = { readonly id: string; readonly recorded: string; re
 
 /** All that are given must hold. */
 export type AuditSearch = {
+  /** A UUID, with '.n' for the n-th event of a shared row. */
   readonly id?: string;
   readonly patientId?: string;
   /** 'Type/id' that the event names, in whatever version. */
@@ -17,7 +18,7 @@ export type AuditSearch = {
   readonly type?: string;
   readonly subtype?: string;
   readonly count: number;
-  /** Where the page before ended. */
+  /** The last event of the page before. */
   readonly after?: { readonly recorded: string; readonly id: string };
 };
 

@@ -5,7 +5,8 @@
  * ones gather. So a single request pays one commit, and many at once share one.
  */
 import type { AuditRow } from '../audit/event.ts';
-import type { AuditReader } from '../audit/reader.ts';
+import type { AuditReader, RecordedEvent } from '../audit/reader.ts';
+import { nthEvent, type SharedRow } from '../audit/shared-event.ts';
 import type { AuditTrail } from '../audit/trail.ts';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { Pool } from './pool.ts';
@@ -97,6 +98,8 @@ async function insert(pool: Pool, batch: readonly Entry[]): Promise<void> {
       column(rows, (row) => String(row.outcome)),
       column(rows, (row) => row.requestId),
       column(rows, (row) => row.body),
+      // A list of lists cannot be ragged, so each row's patients are one text.
+      column(rows, (row) => row.alsoAbout?.join(' ') ?? ''),
     ],
   });
 }
@@ -110,8 +113,9 @@ function column(rows: readonly AuditRow[], value: (row: AuditRow) => string): st
 }
 
 const INSERT = `
-insert into audit_event (event_id, recorded, patient_id, agent, type, subtype, action, outcome, request_id, body)
-select *
+insert into audit_event (event_id, recorded, patient_id, agent, type, subtype, action, outcome, request_id, body, also_about)
+select event_id, recorded, patient_id, agent, type, subtype, action, outcome, request_id, body,
+       string_to_array(also_about, ' ')
   from unnest(
     string_to_array($1, E'\\x1e')::uuid[],
     string_to_array($2, E'\\x1e')::timestamptz[],
@@ -122,7 +126,9 @@ select *
     string_to_array($7, E'\\x1e')::"char"[],
     string_to_array($8, E'\\x1e')::smallint[],
     string_to_array($9, E'\\x1e'),
-    string_to_array($10, E'\\x1e'))`;
+    string_to_array($10, E'\\x1e'),
+    string_to_array($11, E'\\x1e', ''))
+       as given (event_id, recorded, patient_id, agent, type, subtype, action, outcome, request_id, body, also_about)`;
 
 function notWritten(cause?: unknown): Failure {
   return new Failure(
@@ -132,15 +138,26 @@ function notWritten(cause?: unknown): Failure {
   );
 }
 
+type EventRow = {
+  readonly event_id: string;
+  readonly recorded: Date;
+  readonly patient_id: string | null;
+  readonly also_about: readonly string[] | null;
+  readonly body: string;
+};
+
 export function createAuditReader(pool: Pool): AuditReader {
   return {
     read: async (id) => {
-      const { rows } = await pool.query<{ body: string }>(READ, [id]);
-      return rows[0]?.body;
+      const { eventId, n } = partsOf(id);
+      const { rows } = await pool.query<EventRow>(READ, [eventId]);
+      return rows[0] && nthEvent(sharedRow(rows[0]), n)?.body;
     },
     search: async (search) => {
+      const after = search.after && { ...partsOf(search.after.id), recorded: search.after.recorded };
+      const asked = search.id === undefined ? undefined : partsOf(search.id);
       const values = [
-        search.id ?? null,
+        asked?.eventId ?? null,
         search.patientId ?? null,
         search.from?.toISOString() ?? null,
         search.before?.toISOString() ?? null,
@@ -149,18 +166,15 @@ export function createAuditReader(pool: Pool): AuditReader {
         search.type ?? null,
         search.subtype ?? null,
         search.entity === undefined ? null : `"reference":"${search.entity}`,
-        search.after?.recorded ?? null,
-        search.after?.id ?? null,
-        search.count + 1,
+        after?.recorded ?? null,
+        after?.eventId ?? null,
+        search.count + 2, // one that may be shown already, one to know whether there is more
       ];
-      const { rows } = await pool.query<{ event_id: string; recorded: Date; body: string }>(SEARCH, values);
-      const page = rows.slice(0, search.count).map((row) => ({
-        id: row.event_id,
-        recorded: row.recorded.toISOString(),
-        body: row.body,
-      }));
+      const { rows } = await pool.query<EventRow>(SEARCH, values);
+      const events = rows.flatMap((row) => eventsOf(row, search.patientId, asked?.n, after));
+      const page = events.slice(0, search.count);
       const last = page.at(-1);
-      return { events: page, ...(rows.length > search.count && last !== undefined ? { next: last } : {}) };
+      return { events: page, ...(events.length > search.count && last !== undefined ? { next: last } : {}) };
     },
     patientOf: async (type, id) => {
       const { rows } = await pool.query<{ patient_id: string | null }>(PATIENT_OF, [type, id]);
@@ -169,17 +183,46 @@ export function createAuditReader(pool: Pool): AuditReader {
   };
 }
 
+type Place = { readonly eventId: string; readonly n: number };
+
+function partsOf(id: string): Place {
+  const [eventId = '', n = '0'] = id.split('.');
+  return { eventId, n: Number(n) };
+}
+
+function sharedRow({ event_id, patient_id, also_about, body }: EventRow): SharedRow {
+  return { eventId: event_id, patientId: patient_id, alsoAbout: also_about ?? [], body };
+}
+
+/** The events of a row that were asked for, without those that an earlier page has shown. */
+function eventsOf(
+  row: EventRow,
+  patientId: string | undefined,
+  asked: number | undefined,
+  after: Place | undefined,
+): RecordedEvent[] {
+  const shared = sharedRow(row);
+  const patients = [shared.patientId, ...shared.alsoAbout];
+  const recorded = row.recorded.toISOString();
+  return patients.flatMap((patient, n) => {
+    const isAsked = (patientId === undefined || patient === patientId) && (asked === undefined || asked === n);
+    const isShown = after?.eventId === row.event_id && n <= after.n;
+    const event = isAsked && !isShown ? nthEvent(shared, n) : undefined;
+    return event === undefined ? [] : [{ ...event, recorded }];
+  });
+}
+
 const READ = `
-select body
+select event_id, recorded, patient_id, also_about, body
   from audit_event
  where event_id = $1`;
 
 // Planned for the values at hand (it has no name), so that an absent filter costs nothing and a present one has its index.
 const SEARCH = `
-select event_id, recorded, body
+select event_id, recorded, patient_id, also_about, body
   from audit_event
  where ($1::uuid is null or event_id = $1)
-   and ($2::text is null or patient_id = $2)
+   and ($2::text is null or patient_id = $2 or also_about @> array[$2])
    and ($3::timestamptz is null or recorded >= $3)
    and ($4::timestamptz is null or recorded < $4)
    and ($5::text is null or action = $5::"char")
@@ -187,7 +230,7 @@ select event_id, recorded, body
    and ($7::text is null or type = $7)
    and ($8::text is null or subtype = $8)
    and ($9::text is null or strpos(body, $9 || '"') > 0 or strpos(body, $9 || '/_history/') > 0)
-   and ($10::timestamptz is null or (recorded, event_id) < ($10, $11::uuid))
+   and ($10::timestamptz is null or (recorded, event_id) <= ($10, $11::uuid))
  order by recorded desc, event_id desc
  limit $12`;
 

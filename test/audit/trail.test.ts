@@ -1,5 +1,8 @@
+import type { AuditEvent } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import { type AuditRow, restEvent } from '../../src/audit/event.ts';
+import type { AuditReader, AuditSearch, RecordedEvent } from '../../src/audit/reader.ts';
+import { sharedEvent } from '../../src/audit/shared-event.ts';
 import { createAuditReader, createAuditTrail } from '../../src/postgres/audit.ts';
 import { createClinicPool } from '../../src/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
@@ -10,23 +13,20 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-function row(patientId: string | null, at = new Date()): AuditRow {
-  return restEvent(
-    {
-      context: {
-        requestId: 'req-1',
-        clinic: 'default',
-        observer: 'http://127.0.0.1:8080/fhir',
-        agent: { clientId: 'ehr-1', tokenId: 'jti-1', address: '127.0.0.1' },
-      },
-      interaction: 'read',
-      action: 'R',
-      outcome: 0,
-      patientId,
-      entities: [{ type: 'Observation', id: 'o1', version: 1 }],
+function context() {
+  return {
+    context: {
+      requestId: 'req-1',
+      clinic: 'default',
+      observer: 'http://127.0.0.1:8080/fhir',
+      agent: { clientId: 'ehr-1', tokenId: 'jti-1', address: '127.0.0.1' },
     },
-    at,
-  );
+  };
+}
+
+function row(patientId: string | null, at = new Date()): AuditRow {
+  const entities = [{ type: 'Observation', id: 'o1', version: 1 }];
+  return restEvent({ ...context(), interaction: 'read', action: 'R', outcome: 0, patientId, entities }, at);
 }
 
 async function storedBodies(rows: readonly AuditRow[]): Promise<Map<string, string>> {
@@ -94,23 +94,66 @@ test('a row that cannot be written rejects as transient, and later ones are writ
   expect((await storedBodies([good])).size).toBe(1);
 });
 
-test('pages of the audit trail are complete and without repeats, newest first', async () => {
+test('pages of the audit trail are complete and without repeats, newest first, shared rows included', async () => {
   const trail = createAuditTrail(database.clinicPool());
   const reader = createAuditReader(database.clinicPool());
-  const at = new Date('2026-01-01T00:00:00Z');
-  // Several within one millisecond: the order among them must be stable too.
-  const rows = Array.from({ length: 25 }, (_, i) => row('p-pages', new Date(at.getTime() + Math.floor(i / 4))));
-  await trail.record(rows);
-  const seen: string[] = [];
-  let after: { recorded: string; id: string } | undefined;
-  do {
-    const page = await reader.search({ patientId: 'p-pages', count: 4, ...(after === undefined ? {} : { after }) });
-    seen.push(...page.events.map(({ id }) => id));
-    after = page.next;
-  } while (after !== undefined);
-  expect(seen).toHaveLength(25);
-  expect(new Set(seen)).toEqual(new Set(rows.map(({ eventId }) => eventId)));
+  const start = new Date('2026-01-01T00:00:00Z').getTime();
+  const search = {
+    ...context(),
+    interaction: 'search-type',
+    action: 'E',
+    outcome: 0,
+    entities: [],
+    query: 'GET x',
+  } as const;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.uniqueArray(fc.constantFrom('q1', 'q2', 'q3', 'q4'), { maxLength: 4 }), {
+        minLength: 1,
+        maxLength: 12,
+      }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.option(fc.constantFrom('q1', 'q2'), { nil: undefined }),
+      fc.nat(1_000_000),
+      async (searches, count, patientId, minute) => {
+        const from = new Date(start + minute * 60_000);
+        // Several within one millisecond: the order among them must be stable too.
+        const rows = searches.map((patients, i) =>
+          sharedEvent(search, patients, new Date(from.getTime() + Math.floor(i / 3))),
+        );
+        const earlier = await allPages(reader, { from, before: new Date(from.getTime() + 60_000), count: 1000 });
+        await trail.record(rows);
+        const seen = await allPages(reader, {
+          from,
+          before: new Date(from.getTime() + 60_000),
+          count,
+          ...(patientId && { patientId }),
+        });
+        const expected = searches.flatMap((patients) => (patients.length === 0 ? [null] : patients));
+        const about = expected.filter((each) => patientId === undefined || each === patientId);
+        const known = new Set(earlier.map(({ id }) => id));
+        const fresh = seen.filter(({ id }) => !known.has(id));
+        expect(new Set(seen.map(({ id }) => id)).size).toBe(seen.length);
+        expect(fresh.map(({ body }) => patientIn(body) ?? '').sort()).toEqual(about.map((each) => each ?? '').sort());
+        for (const { id, body } of fresh) {
+          expect((JSON.parse(body) as AuditEvent).id).toBe(id);
+          expect(await reader.read(id)).toBe(body);
+        }
+      },
+    ),
+    { numRuns: 25 },
+  );
 });
+
+async function allPages(reader: AuditReader, search: AuditSearch): Promise<RecordedEvent[]> {
+  const { events, next } = await reader.search(search);
+  return next === undefined ? [...events] : [...events, ...(await allPages(reader, { ...search, after: next }))];
+}
+
+function patientIn(body: string): string | undefined {
+  const { entity } = JSON.parse(body) as AuditEvent;
+  return entity?.find(({ type }) => type?.code === '1')?.what?.reference?.slice('Patient/'.length);
+}
 
 test('what was recorded cannot be changed or removed', async () => {
   const pool = database.clinicPool();

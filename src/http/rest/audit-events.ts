@@ -14,7 +14,8 @@ import type { FhirRequest, Interaction } from '../exchange.ts';
 import { bundleText } from './page.ts';
 import { rawRequest, searchLinks, searchQueryOf } from './search.ts';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** A UUID, with '.n' where one row stands for several events. */
+const EVENT_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(\.[1-9]\d{0,3})?$/;
 
 export const readAuditEvent: Interaction = {
   name: 'read',
@@ -23,7 +24,7 @@ export const readAuditEvent: Interaction = {
   scopeOfType: true,
   handle: async (request) => {
     const { id } = request.target;
-    const body = UUID.test(id) ? await request.clinic.auditReader.read(id) : undefined;
+    const body = EVENT_ID.test(id) ? await request.clinic.auditReader.read(id) : undefined;
     if (body === undefined) {
       throw new Failure('not-found', issue('not-found', `AuditEvent/${id} is not known here.`));
     }
@@ -123,7 +124,7 @@ function narrowToken(search: Mutable<AuditSearch>, code: (typeof TOKENS)[number]
   switch (code) {
     case '_id':
       // An id that is no UUID is no event's, and neither is this one.
-      search.id = UUID.test(value) ? value : '00000000-0000-0000-0000-000000000000';
+      search.id = EVENT_ID.test(value) ? value : '00000000-0000-0000-0000-000000000000';
       return;
     case 'outcome':
       if (!/^(0|4|8|12)$/.test(value)) throw unsupported('An outcome is 0, 4, 8 or 12', code);
@@ -173,7 +174,7 @@ function cursorOf({ recorded, id }: RecordedEvent): string {
 
 function placeOf(cursor: string): { recorded: string; id: string } {
   const [recorded = '', id = ''] = Buffer.from(cursor, 'base64url').toString('latin1').split(' ');
-  if (!UUID.test(id) || Number.isNaN(Date.parse(recorded))) {
+  if (!EVENT_ID.test(id) || Number.isNaN(Date.parse(recorded))) {
     throw new Failure('invalid', issue('value', 'The _cursor is not one that this service gave', 'http._cursor'));
   }
   return { recorded, id };

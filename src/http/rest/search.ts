@@ -1,6 +1,7 @@
 /** @see https://hl7.org/fhir/R4/http.html#search */
 import { permits, requirePermission } from '../../access/scopes.ts';
-import { type AuditRow, restEvents } from '../../audit/event.ts';
+import type { AuditRow } from '../../audit/event.ts';
+import { sharedEvent } from '../../audit/shared-event.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import { CURSOR_PARAMETER, parseSearch, type SearchQuery, selfLink } from '../../fhir/search-query.ts';
 import type { SearchPage, StoredResource } from '../../record/record.ts';
@@ -32,7 +33,7 @@ async function search(registry: SearchParameterRegistry, request: FhirRequest): 
   // What a match refers to is shown as far as the token could read it by itself.
   const included = found.included.filter(({ type }) => permits(grant.scopes, type, 'read'));
   const page = { ...found, included };
-  return { status: 200, body: searchBundle(clinic.base, query, page), audit: searchEvents(request, query, page) };
+  return { status: 200, body: searchBundle(clinic.base, query, page), audit: [searchEvent(request, query, page)] };
 }
 
 /** @throws Failure `invalid`, for unknown parameters too unless the caller prefers `handling=lenient` */
@@ -71,8 +72,8 @@ function entryText(base: string, stored: StoredResource, mode: 'match' | 'includ
   return `{"fullUrl":"${base}/${stored.type}/${stored.id}","resource":${stored.content},"search":{"mode":"${mode}"}}`;
 }
 
-/** One event for each patient in the page, one without a patient when there is none. */
-function searchEvents(request: FhirRequest, query: SearchQuery, page: SearchPage): AuditRow[] {
+/** An event for each patient in the page, or the one that was asked about when the page is empty. */
+function searchEvent(request: FhirRequest, query: SearchQuery, page: SearchPage): AuditRow {
   const patients = new Set<string>();
   for (const { patientId } of page.matches) if (patientId !== null) patients.add(patientId);
   for (const { patientId } of page.included) if (patientId !== null) patients.add(patientId);
@@ -84,16 +85,16 @@ function searchEvents(request: FhirRequest, query: SearchQuery, page: SearchPage
     entities: [],
     query: rawRequest(request),
   } as const;
-  return restEvents(event, patients.size > 0 ? patients : askedPatient(query), request.now);
+  return sharedEvent(event, patients.size > 0 ? [...patients] : askedPatient(query), request.now);
 }
 
 /** An empty page about one patient was still a question about that patient. */
-function askedPatient(query: SearchQuery): (string | null)[] {
+function askedPatient(query: SearchQuery): string[] {
   const asked = query.filters.flatMap((filter) =>
     filter.kind === 'reference' ? filter.values.filter((value) => /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(value)) : [],
   );
   const [only, ...others] = new Set(asked);
-  return [only === undefined || others.length > 0 ? null : only.slice('Patient/'.length)];
+  return only === undefined || others.length > 0 ? [] : [only.slice('Patient/'.length)];
 }
 
 /** The request as it came: method, url and body, without its credentials. */
