@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { generateKeyPair, SignJWT } from 'jose';
+import { type CryptoKey, generateKeyPair, SignJWT } from 'jose';
 import { currentSigningKey, jwks, type SigningKey } from '../../src/access/keys.ts';
 import { permits } from '../../src/access/scopes.ts';
 import { sealingWith } from '../../src/access/secrets.ts';
