@@ -4,7 +4,13 @@
  * @see https://hl7.org/fhir/R4/searchparameter-registry.html
  */
 import type { Definitions, SearchParameterDigest } from './definitions.ts';
-import { alternatives, expressionText, parseSearchExpression, type SearchExpression } from './search-expression.ts';
+import {
+  alternatives,
+  expressionText,
+  type PathStep,
+  parseSearchExpression,
+  type SearchExpression,
+} from './search-expression.ts';
 import { searchParameterKey } from './search-values.ts';
 
 /** A search parameter as it applies to one resource type. */
@@ -33,6 +39,8 @@ export type TypeSearchParameter = {
   readonly onlyTarget?: string;
   /** It names the one patient that a resource is about (patientIdOf), wherever it names a Patient. */
   readonly namesPatient: boolean;
+  /** A resource has one index row of it at most: a date or a number of an element that does not repeat. */
+  readonly single: boolean;
 };
 
 export type SearchParameterRegistry = {
@@ -88,7 +96,7 @@ function refuseCollisions(digests: ReadonlyMap<string, readonly SearchParameterD
   }
 }
 
-type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient'>;
+type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient' | 'single'>;
 
 function parametersOf(
   type: string,
@@ -105,7 +113,12 @@ function parametersOf(
   return new Map(
     drafts.map((draft) => [
       draft.code,
-      { ...draft, ...(rows.get(draft) ?? { rows: [draft.key] }), namesPatient: namesPatient(draft, patient) },
+      {
+        ...draft,
+        ...(rows.get(draft) ?? { rows: [draft.key] }),
+        namesPatient: namesPatient(draft, patient),
+        single: isSingle(draft, definitions),
+      },
     ]),
   );
 }
@@ -242,22 +255,37 @@ function patientPathsOf(parameters: ReadonlyMap<string, Draft>): readonly Search
   return [];
 }
 
-/** The path, when it is the only one and no element on it repeats, so that one patient at most is named. */
+/** The path, when it is the only one, so that one patient at most is named. */
 function onePatientPath(
   type: string,
   paths: readonly SearchExpression[],
   definitions: Definitions,
 ): SearchExpression | undefined {
   const [path] = paths;
-  if (paths.length !== 1 || path?.op !== 'path') return undefined;
+  return paths.length === 1 && path?.op === 'path' && !repeats(type, path.steps, definitions) ? path : undefined;
+}
+
+/** Several alternatives are one element when they name types of one choice, of which a resource has one. */
+function isSingle({ type, kind, alternatives: found }: Draft, definitions: Definitions): boolean {
+  if (kind !== 'date' && kind !== 'number' && kind !== 'quantity') return false;
+  const paths = found.map((item) => (item.op === 'path' ? item.steps.filter(({ step }) => step !== 'ofType') : []));
+  const [path] = paths;
+  const others = new Set(paths.map((steps) => JSON.stringify(steps)));
+  return path !== undefined && path.length > 0 && others.size === 1 && !repeats(type, path, definitions);
+}
+
+/** Whether a resource may have several elements at the path, as far as element names alone tell. */
+function repeats(type: string, path: readonly PathStep[], definitions: Definitions): boolean {
   let parent = type;
-  for (const step of path.steps) {
-    if (step.step !== 'element') return undefined;
-    const element = definitions.elementsOf(parent).find((child) => child.path === `${parent}.${step.name}`);
-    if (element?.max !== 1) return undefined;
+  for (const step of path) {
+    if (step.step !== 'element') return true;
+    const element = definitions
+      .elementsOf(parent)
+      .find((child) => child.path === `${parent}.${step.name}` || child.path === `${parent}.${step.name}[x]`);
+    if (element?.max !== 1) return true;
     parent = element.path;
   }
-  return path;
+  return false;
 }
 
 function namesPatient(draft: Draft, patient: SearchExpression | undefined): boolean {

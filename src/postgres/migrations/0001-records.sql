@@ -37,7 +37,9 @@ create index course_patient_due on course_patient (next_check_at) where next_che
 
 -- Search rows. `param` is searchParameterKey(type, code); `patient_key` is key64(patient id), 0 when there is none:
 -- it narrows an index scan, and the join to resource.patient_id decides. Long codes and values are stored as a
--- prefix and a digest (indexable()), since a btree key must stay under 2,704 bytes.
+-- prefix and a digest (indexable()), since a btree key must stay under 2,704 bytes. Each table has one index to find
+-- resources by value and one to ask for the values of a resource (sorting, further conditions, :missing, includes);
+-- row ids grow, so the second is written at its right edge.
 create table idx_token (
   param       integer not null,
   patient_key bigint not null,
@@ -46,6 +48,7 @@ create table idx_token (
   code        text collate "C" not null
 );
 create index idx_token_search on idx_token (param, code, patient_key, system_key, rid);
+create index idx_token_of_resource on idx_token (rid, param);
 
 create table idx_reference (
   param       integer not null,
@@ -53,6 +56,7 @@ create table idx_reference (
   target      text collate "C" not null      -- 'Type/id', or an absolute or canonical url
 );
 create index idx_reference_search on idx_reference (param, target, rid);
+create index idx_reference_of_resource on idx_reference (rid, param);
 
 create table idx_date (
   param       integer not null,
@@ -64,6 +68,7 @@ create table idx_date (
 );
 create index idx_date_of_patient on idx_date (param, patient_key, low, rid) include (high);
 create index idx_date_search on idx_date (param, wide, low, rid) include (high);
+create index idx_date_of_resource on idx_date (rid, param);
 
 create table idx_string (
   param       integer not null,
@@ -72,6 +77,7 @@ create table idx_string (
   exact       text collate "C" not null
 );
 create index idx_string_search on idx_string (param, folded, rid);
+create index idx_string_of_resource on idx_string (rid, param);
 
 create table idx_quantity (                  -- quantity and number parameters
   param       integer not null,
@@ -84,6 +90,7 @@ create table idx_quantity (                  -- quantity and number parameters
   unit        text collate "C" not null
 );
 create index idx_quantity_search on idx_quantity (param, code, low, rid) include (high);
+create index idx_quantity_of_resource on idx_quantity (rid, param);
 
 create table idx_uri (
   param       integer not null,
@@ -91,3 +98,4 @@ create table idx_uri (
   value       text collate "C" not null
 );
 create index idx_uri_search on idx_uri (param, value, rid);
+create index idx_uri_of_resource on idx_uri (rid, param);

@@ -1,0 +1,68 @@
+/**
+ * Where a page ended, as an opaque text for the client: sealed (AES-256-GCM), since sort keys are values of the
+ * record and page links stand in logs, and bound to the search it came from.
+ */
+import { createCipheriv, createDecipheriv, hash, randomBytes } from 'node:crypto';
+import { Failure, issue } from '../fhir/failure.ts';
+import { CURSOR_PARAMETER, type SearchQuery } from '../fhir/search-query.ts';
+import type { Position } from './search-plan.ts';
+
+/** 32 secret bytes, the same in all processes of a service. */
+export type CursorKey = Uint8Array;
+
+export type Cursor = {
+  /** How many of the first sort keys the rows from here on have no value of. */
+  readonly without: number;
+  /** Where in there to continue; absent at its start. */
+  readonly position?: Position;
+};
+
+const NONCE = 12;
+const TAG = 16;
+
+export function sealCursor(cursor: Cursor, query: SearchQuery, key: CursorKey): string {
+  const nonce = randomBytes(NONCE);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(digestOf(query));
+  const sealed = Buffer.concat([
+    cipher.update(JSON.stringify([cursor.without, cursor.position ?? null])),
+    cipher.final(),
+  ]);
+  return Buffer.concat([nonce, sealed, cipher.getAuthTag()]).toString('base64url');
+}
+
+/** @throws Failure `invalid` for one that was changed, or belongs to another search or service */
+export function openCursor(text: string, query: SearchQuery, key: CursorKey): Cursor {
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.length <= NONCE + TAG) throw foreign();
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE))
+    .setAAD(digestOf(query))
+    .setAuthTag(bytes.subarray(-TAG));
+  let plain: string;
+  try {
+    plain = decipher.update(bytes.subarray(NONCE, -TAG), undefined, 'utf8') + decipher.final('utf8');
+  } catch (cause) {
+    throw foreign(cause);
+  }
+  const [without, position] = JSON.parse(plain) as [number, Position | null];
+  return { without, ...(position === null ? {} : { position }) };
+}
+
+/** Page size, totals and includes may differ from page to page; conditions and order may not. */
+const FREE = new Set(['_count', '_total', '_include', '_revinclude', '_summary']);
+
+function digestOf(query: SearchQuery): Buffer {
+  const bound = query.used.filter(([name]) => !FREE.has(name));
+  return hash('sha256', JSON.stringify([query.type, bound]), 'buffer');
+}
+
+function foreign(cause?: unknown): Failure {
+  return new Failure(
+    'invalid',
+    issue(
+      'value',
+      'This page link is damaged or belongs to another search; start again from the first page.',
+      `http.${CURSOR_PARAMETER}`,
+    ),
+    { cause },
+  );
+}
