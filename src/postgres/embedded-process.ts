@@ -83,7 +83,9 @@ function privileges(identity: Identity, binary: string, folder: string): readonl
   const prefix = [
     'setpriv',
     ...[`--reuid=${identity.uid}`, `--regid=${identity.gid}`, '--clear-groups'],
-    ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+    ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override'],
+    // initdb looks for its neighbour with access(2), which forgets capabilities without this bit.
+    ...['--securebits=+no_setuid_fixup', '--'],
   ];
   if (spawnSync('setpriv', [...prefix.slice(1), binary, '--version']).status === 0) return prefix;
   throw unavailable(
