@@ -1,6 +1,7 @@
 /** The record in PostgreSQL: single statements for reads, and the unit of work behind every locked write. */
 import type { Pool, PoolClient } from 'pg';
 import { Failure, issue } from '../fhir/failure.ts';
+import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import type { HistoryPage, StoredResource } from '../record/record.ts';
 import type {
@@ -14,26 +15,29 @@ import type {
 } from '../record/store.ts';
 import { textArray } from './arrays.ts';
 import { writeChange, writeNew } from './record-write.ts';
-import { type CursorKey, matchMany, search } from './search.ts';
+import { type CursorKey, matchMany, matchOne, search } from './search.ts';
 
 export type RecordStoreOptions = {
   readonly clinic: string;
   /** Connections on which single statements run. */
   readonly pool: Pool;
+  /** Reads the criteria of conditional interactions. */
+  readonly registry: SearchParameterRegistry;
   /** Signs the cursors of search and history. */
   readonly cursorKey: CursorKey;
 };
 
-export function createRecordStore({ clinic, pool, cursorKey }: RecordStoreOptions): RecordStore {
+export function createRecordStore(options: RecordStoreOptions): RecordStore {
+  const { clinic, pool, registry, cursorKey } = options;
   return {
     read: (type, id) => readCurrent(pool, type, id),
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
     history: (type, id, page) => history(pool, type, id, page),
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
-    match: async (criterion: Criterion) => (await matchMany(pool, [criterion]))[0] ?? [],
+    match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     nextRid: rowIds(pool),
     writeNew: (change: Change, expectation: Expectation) => writeNew(pool, clinic, change, expectation),
-    transaction: (work) => transaction(pool, clinic, work),
+    transaction: (work) => transaction(options, work),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };
 }
@@ -147,13 +151,13 @@ function rowIds(pool: Pool): () => string | Promise<string> {
   return () => (next < end ? take() : takeLater());
 }
 
-async function transaction<T>(pool: Pool, clinic: string, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
+async function transaction<T>(options: RecordStoreOptions, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
+  const client = await options.pool.connect();
   let broken: Error | undefined;
   try {
     await client.query('begin');
     try {
-      const result = await work(unitOfWork(client, clinic));
+      const result = await work(unitOfWork(client, options));
       await client.query('commit');
       return result;
     } catch (error) {
@@ -218,7 +222,7 @@ select v.content
 const COURSES_DUE = `
 select patient_id from course_patient where next_check_at <= $1 order by next_check_at limit $2`;
 
-function unitOfWork(client: PoolClient, clinic: string): UnitOfWork {
+function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions): UnitOfWork {
   const keyArrays = (keys: readonly ResourceKey[]): [string, string] => [
     textArray(keys.map(({ type }) => type)),
     textArray(keys.map(({ id }) => id)),
@@ -235,7 +239,7 @@ function unitOfWork(client: PoolClient, clinic: string): UnitOfWork {
       const values = [textArray(criteria.map(({ type, criteria: text }) => `${clinic} ${type}?${text}`))];
       await client.query({ name: 'lock-criteria', text: LOCK_CRITERIA, values });
     },
-    match: (criteria) => matchMany(client, criteria),
+    match: (criteria) => matchMany(client, criteria, registry),
     async lockCurrent(keys) {
       if (keys.length === 0) return [];
       const values = keyArrays(keys);

@@ -1,6 +1,6 @@
 /** From finished drafts to what one statement writes: texts with `meta`, search rows, audit entries. */
 import type { Resource } from '@medplum/fhirtypes';
-import { parseJson, stringifyJson } from '../fhir/json.ts';
+import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import type { Draft, RecordParts } from './drafts.ts';
 import type { StoredResource, WriteResult } from './record.ts';
 import { addDifference, SearchColumns } from './search-rows.ts';
@@ -104,10 +104,8 @@ function later(now: Date, current: CurrentRow): string {
 function textOf(resource: Resource, id: string, version: number, lastUpdated: string): string {
   const { resourceType, id: _id, meta, ...rest } = resource;
   const { versionId: _version, lastUpdated: _lastUpdated, ...tags } = meta ?? {};
-  return stringifyJson(
-    { resourceType, id, meta: { versionId: String(version), lastUpdated, ...tags }, ...rest },
-    resource,
-  );
+  const complete = { resourceType, id, meta: { versionId: String(version), lastUpdated, ...tags }, ...rest };
+  return stringifyJson(keepDigits(resource, complete));
 }
 
 function addSearchRows(

@@ -5,7 +5,7 @@
  */
 import type { CarePlan, PlanDefinition, Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue } from '../fhir/failure.ts';
-import { parseJson } from '../fhir/json.ts';
+import { keepDigits, parseJson } from '../fhir/json.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
 import { SYSTEM } from '../kap/codes.ts';
 import { evaluateCourse } from '../kap/evaluate.ts';
@@ -178,7 +178,7 @@ async function settleFindings(
   for (const upsert of upserts) {
     const key = `${upsert.resourceType}/${upsert.id}`;
     const own = written.get(key);
-    if (own !== undefined) own.draft.resource = upsert;
+    if (own !== undefined) own.draft.resource = keepDigits(own.draft.resource as Resource, upsert);
     else if (resources.has(key)) stored.push(upsert);
     else added.push({ draft: findingDraft(upsert), id: upsert.id as string, current: undefined, keep: false });
   }

@@ -4,6 +4,7 @@
  */
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import { keepDigits } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
 import type { SearchValueSink } from '../fhir/search-values.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
@@ -61,7 +62,6 @@ export type Prepared = {
  */
 export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): Prepared {
   const issues: Issue[] = [];
-  const refused: Issue[] = [];
   const drafts = requests.map((request) => draftOf(parts, request, issues));
   if (issues.length > 0) throw new Failure('invalid', issues);
   applyClinicRules(drafts);
@@ -74,7 +74,10 @@ function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Dr
   const { method, type, place } = request;
   const draft: Draft = { request, method, type, place, id: request.id, resource: undefined };
   if (type === 'AuditEvent') {
-    throw new Failure('method-not-allowed', issue('not-supported', 'AuditEvents are written by the service alone.', place));
+    throw new Failure(
+      'method-not-allowed',
+      issue('not-supported', 'AuditEvents are written by the service alone.', place),
+    );
   }
   if (method === 'DELETE') return draft;
   issues.push(...parts.validate(request.resource, place).filter(({ severity }) => severity !== 'warning'));
@@ -93,7 +96,7 @@ function applyClinicRules(drafts: readonly Draft[]): void {
     const labels = labelled(draft.resource, notes);
     const found = 'issues' in labels ? labels.issues : policyFindings(draft.resource);
     refused.push(...found.map((issue) => ({ ...issue, expression: placeWithin(issue.expression, draft.place) })));
-    if ('resource' in labels) draft.resource = labels.resource;
+    if ('resource' in labels) draft.resource = keepDigits(draft.resource, labels.resource);
   }
   if (refused.length > 0) throw new Failure('business-rule', refused);
 }
@@ -109,7 +112,9 @@ function psychotherapyNotesIn(drafts: readonly Draft[]): ReadonlySet<string> {
 }
 
 function policyFindings(resource: Resource): readonly Issue[] {
-  const isProtocol = resource.resourceType === 'PlanDefinition' && resource.extension?.some(({ url }) => url === EXTENSION.policyParameter);
+  const isProtocol =
+    resource.resourceType === 'PlanDefinition' &&
+    resource.extension?.some(({ url }) => url === EXTENSION.policyParameter);
   return isProtocol ? policyIssues(resource) : [];
 }
 
@@ -125,9 +130,9 @@ function mismatches({ method, type, id, place }: WriteRequest, resource: Resourc
 }
 
 /** A place that begins with the type, moved to where the resource stands in the request. */
-function placeWithin(expression: string, place: string): string {
-  const dot = expression.indexOf('.');
-  return dot < 0 ? place : place + expression.slice(dot);
+function placeWithin(expression: string | undefined, place: string): string {
+  const dot = expression?.indexOf('.') ?? -1;
+  return dot < 0 ? place : place + (expression as string).slice(dot);
 }
 
 function fullUrlsOf(drafts: readonly Draft[]): Map<string, Draft> {

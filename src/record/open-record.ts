@@ -39,7 +39,8 @@ export function recordParts({ clinic, store, fhir, baseUrls, now, committed }: R
     store,
     baseUrls,
     validate: (resource: unknown, place: string) => validator.validate(resource, place),
-    extract: (resource: Resource, sink: SearchValueSink) => extractors.extractorFor(resource.resourceType)(resource, sink),
+    extract: (resource: Resource, sink: SearchValueSink) =>
+      extractors.extractorFor(resource.resourceType)(resource, sink),
     patientIdOf: (resource: Resource) => extractors.patientIdOf(resource.resourceType)(resource),
     now: now ?? (() => new Date()),
     committed: committed ?? (() => undefined),

@@ -25,7 +25,7 @@ export async function openTestClinic(now?: () => Date): Promise<TestClinic> {
     clinic: 'default',
     pool,
     cursorKey: Buffer.alloc(32, 7),
-    extractors: fhir.extractors,
+    registry: fhir.registry,
   });
   const parts = recordParts({ clinic: 'default', store, fhir, baseUrls: [BASE], ...(now ? { now } : {}) });
   return { database, parts, record: createRecord(parts) };
