@@ -44,7 +44,7 @@ export function stringifyJson(value: unknown): string {
   });
 }
 
-/** Digits of `from` hold for its shallow copy `to` as well; deeper objects are shared and need nothing. */
+/** Digits of `from` hold for its shallow copy `to` as well; deeper objects are shared and need nothing. Returns `to`. */
 export function keepDigits<T extends object>(from: object, to: T): T {
   const digits = digitsOf.get(from);
   if (digits !== undefined) digitsOf.set(to, new Map(digits));
