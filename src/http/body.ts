@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { Failure, issue } from '../fhir/failure.ts';
 
@@ -6,7 +5,7 @@ export const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
  * The whole body as it came.
- * @throws Failure `too-large` over 10 MB, `unsupported-media-type` when compressed, `invalid` when it is not UTF-8
+ * @throws Failure `too-large` over the limit (bytes), `unsupported-media-type` when compressed, `invalid` when it is cut off
  */
 export async function readBody(request: IncomingMessage, limit = MAX_BODY_BYTES): Promise<Buffer> {
   const encoding = request.headers['content-encoding'];
@@ -17,9 +16,7 @@ export async function readBody(request: IncomingMessage, limit = MAX_BODY_BYTES)
     );
   }
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
-  const body = await collect(request, limit);
-  if (!isUtf8(body)) throw new Failure('invalid', issue('structure', 'The body is not valid UTF-8'));
-  return body;
+  return collect(request, limit);
 }
 
 /** By events and not by iteration, which would cost a promise for each part. */

@@ -4,6 +4,7 @@ import type { Grant, TokenVerifier } from '../access/tokens.ts';
 import type { AuditAction, AuditContext, AuditRow } from '../audit/event.ts';
 import type { AuditReader } from '../audit/reader.ts';
 import type { AuditTrail } from '../audit/trail.ts';
+import type { CourseReader } from '../record/course-reader.ts';
 import type { ClinicRecord } from '../record/record.ts';
 
 /** One clinic as HTTP serves it. */
@@ -15,6 +16,7 @@ export type Clinic = {
   readonly trail: AuditTrail;
   readonly auditReader: AuditReader;
   readonly tokens: TokenVerifier;
+  readonly courses: CourseReader;
 };
 
 export type FhirRequest = {

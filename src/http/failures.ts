@@ -1,5 +1,6 @@
 /** Failures as HTTP: the one place where a refusal becomes a status and an OperationOutcome. */
 import { Failure, type FailureCode, type Issue } from '../fhir/failure.ts';
+import { operationOutcome } from '../fhir/outcome.ts';
 
 export const statusOf: Readonly<Record<FailureCode, number>> = {
   invalid: 400,
@@ -80,13 +81,5 @@ function isOutage(error: unknown): boolean {
 
 /** OperationOutcome as JSON text. */
 export function outcomeText(issues: readonly Issue[]): string {
-  return JSON.stringify({
-    resourceType: 'OperationOutcome',
-    issue: issues.map(({ severity, code, diagnostics, expression }) => ({
-      severity,
-      code,
-      diagnostics,
-      ...(expression === undefined ? {} : { expression: [expression] }),
-    })),
-  });
+  return JSON.stringify(operationOutcome(issues));
 }

@@ -1,6 +1,10 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
+import { recordInfusion } from '../kap/record-infusion.ts';
+import { recordIntegration } from '../kap/record-integration.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
+import { recordSession } from './operations/care-plan-record.ts';
+import { planDefinitionApply } from './operations/plan-definition-apply.ts';
 import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
 import { bundleInteraction } from './rest/bundle.ts';
 import { create } from './rest/create.ts';
@@ -23,8 +27,9 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     return interaction.handle({ ...request, target, body: Buffer.alloc(0), headers: {} });
   };
 
+  const handling = { answerGet, isResourceType };
   const routes: Record<string, Record<string, Interaction>> = {
-    '/': { POST: bundleInteraction(answerGet, isResourceType) },
+    '/': { POST: bundleInteraction(handling) },
     '/:type': { GET: searchByGet(registry), POST: create, PUT: conditionalUpdate, DELETE: conditionalDelete },
     '/:type/_search': { POST: searchByPost(registry) },
     '/:type/:id': { GET: read, PUT: update, DELETE: deleteById },
@@ -36,6 +41,9 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     '/AuditEvent/:id': { GET: readAuditEvent },
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},
+    '/PlanDefinition/:id/$apply': { POST: planDefinitionApply(handling, registry) },
+    '/CarePlan/:id/$record-infusion': { POST: recordSession(handling, recordInfusion) },
+    '/CarePlan/:id/$record-integration': { POST: recordSession(handling, recordIntegration) },
   };
   return routes;
 }

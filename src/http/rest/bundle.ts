@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Bundle } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
+import { type AuditRow, restEvents } from '../../audit/event.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { type BundleResponse, type EntryAnswer, processBundle } from '../../record/bundle.ts';
 import type { StoredResource } from '../../record/record.ts';
@@ -13,56 +14,75 @@ import { type PreferredReturn, preferredReturn } from './written.ts';
 /** More than any session or course needs; a larger load comes in several bundles. */
 const MAX_ENTRIES = 5000;
 
-/** How an entry's GET is answered: by the same interaction as the url by itself. */
-export type AnswerGet = (request: FhirRequest, url: string) => Promise<FhirAnswer>;
+/** What the handling of a Bundle needs from outside. */
+export type BundleHandling = {
+  /** Answers the GET of an entry as the url by itself is answered. */
+  readonly answerGet: (request: FhirRequest, url: string) => Promise<FhirAnswer>;
+  readonly isResourceType: (name: string) => boolean;
+};
 
-export function bundleInteraction(answerGet: AnswerGet, isResourceType: (name: string) => boolean): Interaction {
+export function bundleInteraction(handling: BundleHandling): Interaction {
   return {
     name: 'transaction',
     action: 'E',
     takesBody: true,
     scopeOfType: false,
-    handle: async (request) => {
+    handle: (request) => {
       const bundle = bundleIn(request);
-      const response = await submitBundle(request, bundle, answerGet, isResourceType);
-      return {
-        status: 200,
-        body: responseText(request.clinic, response, preferredReturn(request.headers.prefer)),
-        audit: [],
-      };
+      return recordBundle(request, bundle, bundle.type, handling);
     },
   };
 }
 
-/** Hands a Bundle to the record with the caller's permissions; operations send theirs the same way. */
-export function submitBundle(
+/**
+ * Hands a Bundle to the record with the caller's permissions; the clinic's operations send theirs the same way.
+ *
+ * @param interaction as the audit trail calls it: 'transaction', 'batch' or 'operation'
+ */
+export async function recordBundle(
   request: FhirRequest,
   bundle: Bundle,
-  answerGet: AnswerGet,
-  isResourceType: (name: string) => boolean,
-): Promise<BundleResponse> {
-  return processBundle(
-    request.clinic.record,
+  interaction: string,
+  handling: BundleHandling,
+): Promise<FhirAnswer> {
+  const { clinic, context, grant, headers } = request;
+  const response = await processBundle(
+    clinic.record,
     bundle,
-    { ...request.context, interaction: bundle.type },
+    { ...context, interaction },
     {
-      authorize: (type, interaction) =>
-        requirePermission(request.grant.scopes, type, interaction === 'search' ? 'search-type' : interaction),
-      get: (url) => getEntry(request, url, answerGet),
-      isResourceType,
-      baseUrls: [request.clinic.base],
+      authorize: (type, asked) => requirePermission(grant.scopes, type, asked === 'search' ? 'search-type' : asked),
+      get: (url) => getEntry(request, url, handling),
+      isResourceType: handling.isResourceType,
+      baseUrls: [clinic.base],
     },
   );
+  return {
+    status: 200,
+    body: responseText(clinic, response, preferredReturn(headers.prefer)),
+    audit: shownAgain(request, interaction, response),
+  };
+}
+
+/** What a condition found was not written, so no unit of work tells that it was shown. */
+function shownAgain(request: FhirRequest, interaction: string, response: BundleResponse): readonly AuditRow[] {
+  const found = response.entries.flatMap((entry) =>
+    entry.kind === 'written' && entry.result.effect === 'unchanged' ? (entry.result.stored ?? []) : [],
+  );
+  if (found.length === 0) return [];
+  const event = { context: request.context, interaction, action: 'E', outcome: 0, entities: found } as const;
+  const patients = found.map(({ patientId }) => patientId).filter((patientId) => patientId !== null);
+  return restEvents(event, patients, request.now);
 }
 
 /** A read that finds nothing is that entry's answer: the writes beside it are already committed. */
 async function getEntry(
   request: FhirRequest,
   url: string,
-  answerGet: AnswerGet,
+  handling: BundleHandling,
 ): Promise<Extract<EntryAnswer, { kind: 'read' }>> {
   try {
-    const answer = await answerGet(request, url);
+    const answer = await handling.answerGet(request, url);
     await request.clinic.trail.record(answer.audit);
     return { kind: 'read', status: answer.status, body: answer.body ?? '' };
   } catch (error) {
@@ -118,7 +138,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** The response Bundle, glued from stored text. */
-export function responseText(clinic: Clinic, response: BundleResponse, preferred: PreferredReturn): string {
+function responseText(clinic: Clinic, response: BundleResponse, preferred: PreferredReturn): string {
   const entries = response.entries.map((entry) => entryText(clinic, entry, preferred)).join(',');
   return `{"resourceType":"Bundle","type":"${response.type}"${entries === '' ? '' : `,"entry":[${entries}]`}}`;
 }

@@ -15,7 +15,7 @@ export function resourceInBody(request: FhirRequest, expected: string): Resource
   if (request.body.length === 0) {
     throw new Failure('invalid', issue('required', `The body is empty. Send a ${expected} as JSON`));
   }
-  const value = parseJson(request.body.toString('utf8'));
+  const value = parseJson(request.body);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Failure('invalid', issue('structure', `The body is not a JSON object. Send a ${expected}`));
   }

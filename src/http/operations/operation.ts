@@ -1,0 +1,51 @@
+/** What the clinic's operations share: Parameters in, a transaction recorded, its resources out. */
+import { requirePermission } from '../../access/scopes.ts';
+import { Failure, issue } from '../../fhir/failure.ts';
+import { parseJson } from '../../fhir/json.ts';
+import type { Recorded } from '../../kap/recorded.ts';
+import type { StoredResource } from '../../record/record.ts';
+import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
+import { type BundleHandling, recordBundle } from '../rest/bundle.ts';
+import { resourceInBody } from '../rest/resource-body.ts';
+
+/** What an operation comes to, before anything is written. */
+export type Compute = (request: FhirRequest, parameters: unknown) => Promise<Recorded>;
+
+/**
+ * An operation on one instance, with the scopes that its transaction would need if it were sent by hand: to read the
+ * instance, and to write each resource that comes out.
+ */
+export function instanceOperation(handling: BundleHandling, compute: Compute): Interaction {
+  return {
+    name: 'operation',
+    action: 'E',
+    takesBody: true,
+    scopeOfType: false,
+    handle: async (request) => {
+      requirePermission(request.grant.scopes, request.target.type, 'read');
+      const recorded = await compute(request, resourceInBody(request, 'Parameters'));
+      return answerOf(request, handling, recorded);
+    },
+  };
+}
+
+function answerOf(request: FhirRequest, handling: BundleHandling, recorded: Recorded): Promise<FhirAnswer> {
+  if (!recorded.ok) throw new Failure(recorded.code, recorded.issues);
+  return recordBundle(request, recorded.bundle, 'operation', handling);
+}
+
+/** The instance of the url, parsed. */
+export async function instanceOf<T>(request: FhirRequest): Promise<{ resource: T; stored: StoredResource }> {
+  const { type, id } = request.target;
+  const stored = await request.clinic.record.read(type, id);
+  return { resource: parseJson(stored.content) as T, stored };
+}
+
+/** The patient that a stored resource is about. @throws Failure `business-rule` when there is none */
+export function patientOf({ type, patientId }: StoredResource): string {
+  if (patientId !== null) return patientId;
+  throw new Failure(
+    'business-rule',
+    issue('business-rule', `This ${type} names no patient, so nothing can be recorded under it`, `${type}.subject`),
+  );
+}
