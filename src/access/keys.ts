@@ -25,6 +25,8 @@ export type SigningKeyStore = {
 export type Sealing = {
   seal(plain: string, belongsTo: string): Buffer;
   open(sealed: Buffer, belongsTo: string): string;
+  /** 32 secret bytes for one purpose, the same in every process with this master key. */
+  derive(purpose: string): Buffer;
 };
 
 /** The current key, made on first use. */

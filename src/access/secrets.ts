@@ -66,6 +66,7 @@ export function sealingWith(master: Buffer): Sealing {
   const key = Buffer.from(hkdfSync('sha256', master, '', 'kap-bridge sealing v1', KEY_BYTES));
   const hint = fingerprintOf(master).subarray(0, HINT_BYTES);
   return {
+    derive: (purpose) => Buffer.from(hkdfSync('sha256', master, '', `kap-bridge ${purpose} v1`, KEY_BYTES)),
     seal(plain, belongsTo) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', key, nonce);

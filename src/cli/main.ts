@@ -7,6 +7,7 @@ import { register as registerConfig } from './config.ts';
 import { EXIT, EXIT_CODE_HELP, exitCodeOf } from './exit-codes.ts';
 import { register as registerMigrate } from './migrate.ts';
 import { register as registerStart, type StartService } from './start.ts';
+import { register as registerToken } from './token.ts';
 
 export type Wiring = { readonly startService: StartService };
 
@@ -31,6 +32,7 @@ function createProgram(wiring: Wiring): Command {
   registerStart(program, wiring.startService);
   registerMigrate(program);
   registerConfig(program);
+  registerToken(program);
   for (const command of everyCommand(program)) command.exitOverride().copyInheritedSettings(program);
   return program;
 }

@@ -1,0 +1,204 @@
+/**
+ * The wiring of the service: PostgreSQL, migrations, the record of each clinic, HTTP and the worker, as the role asks.
+ * What was opened is closed in the opposite order, also when a later part does not start.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Resource } from '@medplum/fhirtypes';
+import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { jwks } from './access/keys.ts';
+import { openSealing } from './access/secrets.ts';
+import { createTokenVerifier } from './access/tokens.ts';
+import type { RunningService } from './cli/start.ts';
+import type { Config } from './config.ts';
+import { fhirBase } from './fhir/base-url.ts';
+import { loadDefinitions } from './fhir/definitions.ts';
+import { Failure, issue } from './fhir/failure.ts';
+import { createApp } from './http/app.ts';
+import type { Clinic } from './http/exchange.ts';
+import type { Dependency } from './http/health.ts';
+import { createMetrics } from './http/metrics.ts';
+import { close, listen } from './http/server.ts';
+import { createAuditReader, createAuditTrail } from './postgres/audit.ts';
+import { openEmbeddedPostgres } from './postgres/embedded.ts';
+import { migrate } from './postgres/migrate.ts';
+import { createClinicPool, type Pool } from './postgres/pool.ts';
+import { untilReachable } from './postgres/reachable.ts';
+import { createRecordStore } from './postgres/record-store.ts';
+import { sealingFingerprints } from './postgres/sealing-key.ts';
+import { createSigningKeyStore } from './postgres/signing-keys.ts';
+import { createCourseReader } from './record/course-reader.ts';
+import { createRecord } from './record/create-record.ts';
+import { installProtocol } from './record/install-protocol.ts';
+import { type FhirParts, fhirParts, recordParts } from './record/open-record.ts';
+
+/** Resolves when requests will succeed. @throws Failure when a part cannot start; nothing is left open then */
+export async function startService(config: Config): Promise<RunningService> {
+  const logger = createLogger(config);
+  const closers: Closer[] = [];
+  try {
+    const url = await openDatabase(config, logger, closers);
+    const reports = await migrate(url, { queue: config.redisUrl === undefined });
+    for (const { schema, applied } of reports) if (applied.length > 0) logger.info({ schema, applied }, 'migrated');
+
+    const fhir = fhirParts(loadDefinitions());
+    const clinics = new Map<string, OpenClinic>();
+    for (const name of clinicsOf(reports)) clinics.set(name, await openClinic(config, url, name, fhir, closers));
+
+    await serve(config, logger, clinics, fhir, closers);
+    logger.info({ role: config.role, base: fhirBase(config.baseUrl, 'default') }, 'ready');
+  } catch (error) {
+    await closeAll(closers, logger);
+    throw error;
+  }
+  return {
+    fhirBase: fhirBase(config.baseUrl, 'default'),
+    async close() {
+      logger.info('stopping');
+      await closeAll(closers, logger);
+      logger.info('stopped');
+    },
+  };
+}
+
+type Closer = () => Promise<void>;
+
+async function closeAll(closers: Closer[], logger: Logger): Promise<void> {
+  for (const closer of closers.splice(0).reverse()) {
+    // One part that does not close must not keep the others open.
+    await closer().catch((error: unknown) => logger.error({ error: kindOf(error) }, 'a part did not close'));
+  }
+}
+
+// ---- log
+
+/** Lines of JSON on standard output. Nothing of ours logs a body or an url; this is the second lock on the door. */
+function createLogger({ logLevel }: Config): Logger {
+  const secrets = ['authorization', 'password', 'token', 'access_token', 'client_secret', 'credentials', 'body'];
+  return pino({
+    level: logLevel,
+    base: { pid: process.pid },
+    timestamp: stdTimeFunctions.isoTime,
+    redact: { paths: secrets.flatMap((name) => [name, `*.${name}`]), censor: '***' },
+  });
+}
+
+function kindOf(error: unknown): string {
+  if (error instanceof Failure) return error.message;
+  return error instanceof Error ? error.name : typeof error;
+}
+
+// ---- PostgreSQL
+
+async function openDatabase(config: Config, logger: Logger, closers: Closer[]): Promise<string> {
+  if (config.databaseUrl !== undefined) {
+    await untilReachable(config.databaseUrl, (code, retryInMs) =>
+      logger.warn({ code, retryInMs }, 'PostgreSQL does not answer'),
+    );
+    return config.databaseUrl;
+  }
+  const embedded = await openEmbeddedPostgres(config.dataDir, {
+    as: 'service',
+    onLost(error) {
+      logger.fatal({ error: kindOf(error) }, 'PostgreSQL ended and does not start again');
+      process.exit(1);
+    },
+  });
+  closers.push(() => embedded.close());
+  logger.info({ dataDir: config.dataDir, effect: embedded.effect }, 'PostgreSQL');
+  return embedded.url;
+}
+
+// ---- the record of a clinic
+
+type OpenClinic = { readonly clinic: Clinic; readonly pool: Pool };
+
+function clinicsOf(reports: readonly { readonly schema: string }[]): readonly string[] {
+  return reports.map(({ schema }) => /^clinic_(.+)$/.exec(schema)?.[1]).filter((name) => name !== undefined);
+}
+
+async function openClinic(
+  config: Config,
+  url: string,
+  name: string,
+  fhir: FhirParts,
+  closers: Closer[],
+): Promise<OpenClinic> {
+  const pool = createClinicPool(url, name, { applicationName: `kap-bridge ${config.role} ${name}` });
+  closers.push(() => pool.end());
+  const now = () => new Date();
+  const base = fhirBase(config.baseUrl, name);
+  const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));
+  const store = createRecordStore({ clinic: name, pool, registry: fhir.registry, cursorKey: sealing.derive('cursor') });
+  const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${name}/fhir`])];
+  const record = createRecord(recordParts({ clinic: name, store, fhir, baseUrls, now }));
+  const context = { requestId: 'start', clinic: name, observer: base, agent: { clientId: 'system' } };
+  await installProtocol(store, record, shippedProtocol(), { ...context, interaction: 'update' });
+  const clinic: Clinic = {
+    name,
+    base,
+    record,
+    trail: createAuditTrail(pool),
+    auditReader: createAuditReader(pool),
+    tokens: createTokenVerifier(createSigningKeyStore(pool), base, now),
+    courses: createCourseReader(store),
+  };
+  return { clinic, pool };
+}
+
+/** Plans, activities and questionnaires of fhir-profiles. */
+function shippedProtocol(): readonly Resource[] {
+  const folder = join(import.meta.dirname, '..', 'fhir-profiles');
+  return readdirSync(folder)
+    .filter((file) => /^(PlanDefinition|ActivityDefinition|Questionnaire)-.*\.json$/.test(file))
+    .sort()
+    .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Resource);
+}
+
+// ---- HTTP
+
+/** The FHIR API where the role has it; health and metrics always. */
+async function serve(
+  config: Config,
+  logger: Logger,
+  clinics: ReadonlyMap<string, OpenClinic>,
+  fhir: FhirParts,
+  closers: Closer[],
+): Promise<void> {
+  const api = config.role !== 'worker';
+  const app = createApp({
+    clinics: new Map([...clinics].filter(() => api).map(([name, { clinic }]) => [name, clinic])),
+    jwks: (name) => jwks(createSigningKeyStore(poolOf(clinics, name))),
+    searchParameters: fhir.registry,
+    dependencies: [...clinics].map(
+      ([name, { pool }]): Dependency => ({ name: `postgres ${name}`, check: () => asks(pool) }),
+    ),
+    logger,
+    metrics: createMetrics(),
+    version: version(),
+    now: () => new Date(),
+  });
+  try {
+    const server = await listen(app, config.port, config.host);
+    closers.push(() => close(server));
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) throw cause;
+    const text = `Port ${config.port} is in use on ${config.host}: stop what uses it, or set KAP_PORT`;
+    throw new Failure('transient', issue('transient', text), { cause });
+  }
+}
+
+function poolOf(clinics: ReadonlyMap<string, OpenClinic>, name: string): Pool {
+  const open = clinics.get(name);
+  if (open === undefined) throw new Failure('not-found', issue('not-found', 'There is no such clinic'));
+  return open.pool;
+}
+
+async function asks(pool: Pool): Promise<void> {
+  await pool.query('select 1');
+}
+
+function version(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
