@@ -33,6 +33,8 @@ export type IdentityVerdict =
   | { readonly verdict: 'confirmed'; readonly remotePatientId: string; readonly evidence: IdentityEvidence }
   | { readonly verdict: 'hold'; readonly reason: IdentityHold; readonly evidence: IdentityEvidence };
 
+export type IdentityHeld = Extract<IdentityVerdict, { verdict: 'hold' }>;
+
 export function patientFacts(patient: JsonObject, identifierSystem: string): PatientFacts {
   const identifiers = listOf(patient.identifier)
     .filter((each) => each.system === identifierSystem && each.use !== 'old')
@@ -51,9 +53,7 @@ export function identitySearch(identifierSystem: string, value: string): string 
 }
 
 /** Before anything is asked: a patient without exactly one identifier of the target cannot be looked for. */
-export function searchable(
-  facts: PatientFacts,
-): IdentityVerdict | { readonly verdict: 'search'; readonly value: string } {
+export function searchable(facts: PatientFacts): IdentityHeld | { readonly verdict: 'search'; readonly value: string } {
   const [value, ...others] = facts.identifiers;
   if (value === undefined) return { verdict: 'hold', reason: 'identity-missing', evidence: NOTHING_ASKED };
   if (others.length > 0) return { verdict: 'hold', reason: 'identity-ambiguous', evidence: NOTHING_ASKED };
