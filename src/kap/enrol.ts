@@ -5,6 +5,7 @@ import type {
   CodeableConcept,
   Goal,
   GoalTarget,
+  Identifier,
   MedicationRequest,
   Observation,
   Patient,
@@ -43,10 +44,16 @@ import {
  * The answer is a transaction: EpisodeOfCare (the course), CarePlan (active), CareTeam, Goals, the ketamine order, and
  * one ServiceRequest for every infusion and every therapy of the protocol, joined by one requisition. How many, how
  * long, how far apart and which dose comes from the PlanDefinition and its ActivityDefinitions alone. All identifiers
- * follow from patient, protocol and the day of the first infusion, and everything is created only where it is not
+ * follow from patient, protocol and the day of the first infusion (or from the `identifier` given), and everything is created only where it is not
  * there yet: applying twice for the same start enrols once. A second course while one is active is refused.
  */
 export const APPLY_PARAMETERS: readonly ParameterDefinition[] = [
+  {
+    name: 'identifier',
+    types: ['Identifier'],
+    documentation:
+      'The identifier of the course in the sending system; everything of the course is named after its value.',
+  },
   { name: 'subject', types: ['Reference'], required: true, documentation: 'The Patient who is enrolled.' },
   {
     name: 'practitioner',
@@ -210,6 +217,8 @@ class CoursePlan {
   readonly #given: Given;
   readonly #protocol: Protocol;
   readonly #starts: readonly string[];
+  /** The identifier that the sender gave the course. */
+  readonly #named: Identifier | undefined;
   /** What every identifier of the course begins with. */
   readonly #key: string;
   readonly #subject: Reference<Patient>;
@@ -223,7 +232,8 @@ class CoursePlan {
     this.#given = given;
     this.#protocol = protocol;
     this.#starts = starts;
-    this.#key = `${enrolment.patient.id}-${protocol.id}-${first.slice(0, 10)}`;
+    this.#named = given.identifier('identifier')?.value;
+    this.#key = this.#named?.value ?? `${enrolment.patient.id}-${protocol.id}-${first.slice(0, 10)}`;
     this.#subject = { reference: `Patient/${enrolment.patient.id}` };
     this.#requester = optionalReference(given, 'practitioner');
     this.#organization = optionalReference(given, 'organization');
@@ -298,7 +308,7 @@ class CoursePlan {
   #episode(team: Draft | undefined): Resource {
     return {
       resourceType: 'EpisodeOfCare',
-      identifier: [businessIdentifier('EpisodeOfCare', this.#key)],
+      identifier: [businessIdentifier('EpisodeOfCare', this.#key), ...(this.#named ? [this.#named] : [])],
       status: 'active',
       type: [concept(kapCoding('kap-course'), this.#protocol.title)],
       ...(this.#conditions.length > 0 && {

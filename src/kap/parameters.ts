@@ -200,7 +200,11 @@ function readEntry(
     issues.push(fault('value', `${name} ${problem}`, `${place}.${key}`));
     return undefined;
   }
-  if (definition.targets !== undefined && !definition.targets.includes(targetTypeOf(item[key] as Reference))) {
+  if (
+    type === 'Reference' &&
+    definition.targets &&
+    !definition.targets.includes(targetTypeOf(item[key] as Reference))
+  ) {
     const text = `${name} must refer to ${definition.targets.join(' or ')}.`;
     issues.push(fault('value', text, `${place}.${key}`));
     return undefined;

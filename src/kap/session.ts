@@ -4,6 +4,7 @@ import type {
   EpisodeOfCare,
   Identifier,
   MedicationRequest,
+  Observation,
   Patient,
   Procedure,
   Reference,
@@ -31,7 +32,7 @@ export type SessionRequest = {
 };
 
 /** The course of one CarePlan, as the record holds it. */
-export class Course {
+export class PlannedCourse {
   readonly carePlan: CarePlan;
   /** What identifiers of its sessions begin with. */
   readonly key: string;
@@ -101,6 +102,13 @@ export class Course {
   encounterOf(procedure: Procedure): Encounter | undefined {
     return this.#ofType('Encounter').find(
       (encounter) => procedure.encounter?.reference === `Encounter/${encounter.id}`,
+    );
+  }
+
+  observationsOf(procedure: Procedure): readonly Observation[] {
+    const own = `Procedure/${procedure.id}`;
+    return this.#ofType('Observation').filter(
+      ({ partOf, status }) => status !== 'entered-in-error' && refersTo(partOf, own),
     );
   }
 

@@ -16,7 +16,7 @@ import { implausible, pressureProblem, type VitalSign, type VitalSigns } from '.
 export type CsvProblem = { readonly row: number; readonly column?: string; readonly text: string };
 
 export type VitalsTable =
-  | { readonly ok: true; readonly readings: readonly VitalSigns[] }
+  | { readonly ok: true; readonly rows: readonly { readonly row: number; readonly reading: VitalSigns }[] }
   | { readonly ok: false; readonly problems: readonly CsvProblem[] };
 
 export const MOST_ROWS = 2_000;
@@ -37,13 +37,14 @@ export function readVitalsCsv(text: string, startedAt: string): VitalsTable {
   const delimiter = delimiterOf(text);
   const problems: CsvProblem[] = [];
   const rows = rowsOf(text, delimiter, problems);
+  if (problems.length > 0) return { ok: false, problems };
   const [header = [], ...body] = rows;
   const columns = header.map((name) => name.trim().toLowerCase());
   problems.push(...headerProblems(columns));
   if (body.length > MOST_ROWS) problems.push({ row: MOST_ROWS + 2, text: `a table holds at most ${MOST_ROWS} rows` });
   if (problems.length > 0) return { ok: false, problems };
 
-  const readings: VitalSigns[] = [];
+  const readings: { row: number; reading: VitalSigns }[] = [];
   const rowOfInstant = new Map<number, number>();
   for (const [index, cells] of body.entries()) {
     const row = index + 2;
@@ -60,9 +61,9 @@ export function readVitalsCsv(text: string, startedAt: string): VitalsTable {
     const earlier = rowOfInstant.get(instant);
     if (earlier !== undefined) problems.push({ row, column: 'time', text: `repeats the time of row ${earlier}` });
     rowOfInstant.set(instant, row);
-    readings.push(found.reading);
+    readings.push({ row, reading: found.reading });
   }
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, readings };
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, rows: readings };
 }
 
 /** One problem in a sentence: `row 7, column spo2 must lie between …`. Repeats no cell, since a cell may hold anything. */

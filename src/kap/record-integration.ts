@@ -1,0 +1,470 @@
+import { hash } from 'node:crypto';
+import type {
+  Binary,
+  Coding,
+  DocumentReference,
+  Encounter,
+  Identifier,
+  Procedure,
+  Reference,
+  ServiceRequest,
+} from '@medplum/fhirtypes';
+import type { Issue } from '../fhir/failure.ts';
+import { concept, IDEMPOTENCY_KEY, kapCoding, LOINC, NUCC, SNOMED, SYSTEM, usCoreProfile } from './codes.ts';
+import { millisecondsOf } from './instant.ts';
+import { addScale, type RatedScale, readScores, SCORE_PARAMETER } from './instruments.ts';
+import {
+  asBundleReference,
+  fault,
+  type Given,
+  type ParameterDefinition,
+  type Placed,
+  readParameters,
+} from './parameters.ts';
+import type { Policy } from './policy.ts';
+import { type Recorded, refused } from './recorded.ts';
+import { PlannedCourse, refersTo, refuseDisorder, type SessionRequest, sameInstant } from './session.ts';
+import { base64, chartNote, type SessionContext, SessionDrafts, sessionProvenance, ucum } from './session-resources.ts';
+import { bundleReference, businessIdentifier, replaceStored, transactionOf } from './transaction.ts';
+
+/**
+ * The parameters of `POST /fhir/CarePlan/{id}/$record-integration`. Times are points in time with offset.
+ * References are literal, conditional (`Practitioner?identifier=system|value`), or a type and an identifier.
+ */
+export const INTEGRATION_PARAMETERS: readonly ParameterDefinition[] = [
+  {
+    name: 'infusion',
+    types: ['Reference'],
+    targets: ['Procedure'],
+    documentation:
+      'The infusion that this session works with; unless told, the latest one before it that has no therapy yet.',
+  },
+  { name: 'identifier', types: ['Identifier'], documentation: 'The identifier of this session in the sending system.' },
+  {
+    name: 'correction',
+    types: ['boolean'],
+    documentation: 'True replaces what is recorded of this session by what is given here.',
+  },
+  { name: 'arrival', types: ['dateTime'], documentation: 'Start of the visit, where it differs from start.' },
+  { name: 'start', types: ['dateTime'], required: true, documentation: 'Start of the therapy.' },
+  { name: 'end', types: ['dateTime'], required: true, documentation: 'End of the therapy.' },
+  {
+    name: 'therapist',
+    types: ['Reference'],
+    targets: ['Practitioner', 'PractitionerRole'],
+    required: true,
+    documentation: 'Who held the session.',
+  },
+  {
+    name: 'modality',
+    types: ['CodeableConcept'],
+    documentation: 'The kind of psychotherapy, as SNOMED CT procedure; individual psychotherapy unless told.',
+  },
+  { name: 'telehealth', types: ['boolean'], documentation: 'True for a session by video.' },
+  { name: 'location', types: ['Reference'], targets: ['Location'], documentation: 'The room.' },
+  SCORE_PARAMETER,
+  { name: 'note', types: ['string'], documentation: 'The progress note, as text. Part of the chart.' },
+  {
+    name: 'psychotherapyNote',
+    types: ['string'],
+    documentation:
+      'A psychotherapy note (45 CFR 164.501), as text. Kept apart from the chart; no delivery contains it.',
+  },
+];
+
+/**
+ * `POST /fhir/CarePlan/{id}/$record-integration`: one therapy session, from compact Parameters to linked resources.
+ *
+ * Encounter and Procedure name the infusion as their reason. A session held while the infusion runs has no Encounter
+ * of its own: its Procedure is part of the infusion and belongs to that visit. The progress note is part of the
+ * chart. A psychotherapy note is another DocumentReference whose text lies in a Binary of its own, labelled so that
+ * nothing delivers it, outside the search for clinical notes, with its own Provenance; its text is in no other place.
+ *
+ * Identifiers, repetition and `correction` are as in $record-infusion.
+ */
+export function recordIntegration(request: SessionRequest): Recorded {
+  const issues: Issue[] = [];
+  const course = new PlannedCourse(request.carePlan, request.course);
+  course.refuseUnlessActive(issues);
+  const given = readParameters(request.parameters, INTEGRATION_PARAMETERS, issues);
+  const session = readSession(given, course, request.policy, issues);
+  if (session === undefined || issues.length > 0) return refused(issues);
+  const record = new IntegrationRecord(request, course, given, session);
+  return { ok: true, bundle: transactionOf(record.entries(), record.notes) };
+}
+
+type IntegrationSession = {
+  readonly infusion: Procedure;
+  readonly number: number;
+  readonly order?: ServiceRequest;
+  readonly key: string;
+  readonly identifier?: Identifier;
+  readonly correction: boolean;
+  readonly start: string;
+  readonly end: string;
+  readonly arrival?: string;
+  readonly during: boolean;
+  readonly therapist: Reference<never>;
+  readonly scales: readonly RatedScale[];
+};
+
+function readSession(
+  given: Given,
+  course: PlannedCourse,
+  policy: Policy,
+  issues: Issue[],
+): IntegrationSession | undefined {
+  const start = given.text('start');
+  const end = given.text('end');
+  const arrival = given.text('arrival');
+  const therapist = given.reference('therapist');
+  refuseDisorder(
+    [
+      { name: 'arrival', at: arrival },
+      { name: 'start', at: start },
+      { name: 'end', at: end, strictly: true },
+    ],
+    issues,
+  );
+  const scales = readScores(given, issues);
+  const infusion = start && infusionOf(given, start, course, policy, issues);
+  if (start === undefined || end === undefined || therapist === undefined || infusion === undefined) return undefined;
+  const began = millisecondsOf(infusion.performedPeriod?.start);
+  const ended = millisecondsOf(infusion.performedPeriod?.end);
+  const at = millisecondsOf(start.value) ?? 0;
+  if (began !== undefined && at < began) {
+    issues.push(fault('business-rule', 'The therapy starts before the infusion that it names.', start.place));
+  }
+  const infusions = course.orders('kap-infusion');
+  const position = infusions.findIndex(({ id }) => refersTo(infusion.basedOn, `ServiceRequest/${id}`));
+  const order = orderOf(infusion, position, course);
+  const identifier = given.identifier('identifier')?.value;
+  const key = identifier?.value ?? keyOf(course, infusion, position);
+  const correction = given.boolean('correction')?.value ?? false;
+  refuseAnother(given, course, key, correction, { start, end }, issues);
+  return {
+    infusion,
+    number: position + 1,
+    ...(order && { order }),
+    key,
+    ...(identifier && { identifier }),
+    correction,
+    start: start.value,
+    end: end.value,
+    ...(arrival && { arrival: arrival.value }),
+    during: ended !== undefined && at < ended,
+    therapist: asBundleReference(therapist.value),
+    scales,
+  };
+}
+
+const DAY = 86_400_000;
+
+function infusionOf(
+  given: Given,
+  start: Placed<string>,
+  course: PlannedCourse,
+  policy: Policy,
+  issues: Issue[],
+): Procedure | undefined {
+  const infusions = course
+    .procedures('kap-infusion')
+    .filter(({ status }) => status === 'completed' || status === 'stopped');
+  const named = given.reference('infusion');
+  if (named !== undefined) {
+    const found = course.resolve('Procedure', named.value);
+    const own = infusions.find(({ id }) => found !== undefined && id === found.id);
+    if (own === undefined)
+      issues.push(fault('not-found', 'This is no infusion of this course that took place.', named.place));
+    return own;
+  }
+  const same = course
+    .procedures('kap-integration-session')
+    .find(({ performedPeriod }) => sameInstant(performedPeriod?.start, start.value));
+  const ofSame = infusions.find(({ id }) => same !== undefined && namesInfusion(same, `Procedure/${id}`));
+  const found = ofSame ?? latestWithoutTherapy(start.value, infusions, course, policy);
+  if (found === undefined) {
+    const text = `No infusion without therapy ended in the ${policy.integrationMissedAfterDays} days before. Name the infusion.`;
+    issues.push(fault('business-rule', text, start.place));
+  }
+  return found;
+}
+
+/** Section 3.4 of the rules: the latest infusion before the session, not too long ago, that has no therapy yet. */
+function latestWithoutTherapy(
+  start: string,
+  infusions: readonly Procedure[],
+  course: PlannedCourse,
+  policy: Policy,
+): Procedure | undefined {
+  const at = millisecondsOf(start) ?? 0;
+  const therapies = course.procedures('kap-integration-session').filter(({ status }) => status !== 'not-done');
+  const endOf = (procedure: Procedure) => millisecondsOf(procedure.performedPeriod?.end) ?? Number.NaN;
+  return infusions
+    .filter((infusion) => endOf(infusion) < at && at - endOf(infusion) <= policy.integrationMissedAfterDays * DAY)
+    .filter(({ id }) => !therapies.some((therapy) => namesInfusion(therapy, `Procedure/${id}`)))
+    .sort((a, b) => endOf(b) - endOf(a))[0];
+}
+
+function namesInfusion({ reasonReference, partOf }: Procedure, infusion: string): boolean {
+  return refersTo(reasonReference, infusion) || refersTo(partOf, infusion);
+}
+
+/** The order that names the infusion, else the one at its place in the plan. */
+function orderOf(infusion: Procedure, position: number, course: PlannedCourse): ServiceRequest | undefined {
+  const orders = course.orders('kap-integration-session');
+  return orders.find(({ supportingInfo }) => refersTo(supportingInfo, `Procedure/${infusion.id}`)) ?? orders[position];
+}
+
+function keyOf(course: PlannedCourse, infusion: Procedure, position: number): string {
+  return position < 0 ? `${course.key}-int-of-${infusion.id}` : `${course.key}-int-${position + 1}`;
+}
+
+function refuseAnother(
+  given: Given,
+  course: PlannedCourse,
+  key: string,
+  correction: boolean,
+  times: { start: Placed<string>; end: Placed<string> },
+  issues: Issue[],
+): void {
+  const recorded = course.withIdentifier('Procedure', businessIdentifier('Procedure', key));
+  const place = given.boolean('correction')?.place ?? given.place;
+  if (correction && recorded === undefined) {
+    issues.push(fault('not-found', 'There is nothing recorded of this session to correct.', place));
+  }
+  if (correction || recorded === undefined) return;
+  for (const name of ['start', 'end'] as const) {
+    if (sameInstant(recorded.performedPeriod?.[name], times[name].value)) continue;
+    const text = `A session for this infusion is recorded with another ${name}. Send correction = true to correct it; a further session needs an identifier of its own.`;
+    issues.push(fault('conflict', text, times[name].place));
+  }
+}
+
+class IntegrationRecord {
+  readonly #request: SessionRequest;
+  readonly #course: PlannedCourse;
+  readonly #given: Given;
+  readonly #session: IntegrationSession;
+  readonly #context: SessionContext;
+  readonly #drafts: SessionDrafts;
+  readonly #encounterUuid: string;
+  readonly #procedureUuid: string;
+  readonly #infusion: Reference<never>;
+  readonly #conditions: readonly Reference<never>[];
+  readonly #notes = new Set<string>();
+
+  constructor(request: SessionRequest, course: PlannedCourse, given: Given, session: IntegrationSession) {
+    const organization = course.organization();
+    const visit = session.during ? course.encounterOf(session.infusion) : undefined;
+    this.#request = request;
+    this.#course = course;
+    this.#given = given;
+    this.#session = session;
+    this.#encounterUuid = request.newUuid();
+    this.#procedureUuid = request.newUuid();
+    this.#infusion = { reference: `Procedure/${session.infusion.id}` };
+    this.#conditions = (request.carePlan.addresses ?? []).map(asBundleReference);
+    this.#drafts = new SessionDrafts(session.correction, request.newUuid);
+    this.#context = {
+      key: session.key,
+      subject: course.subject,
+      encounter: visit ? { reference: `Encounter/${visit.id}` } : bundleReference('Encounter', this.#encounterUuid),
+      procedure: bundleReference('Procedure', this.#procedureUuid),
+      ...(organization && { organization }),
+      correction: session.correction,
+      newUuid: request.newUuid,
+    };
+  }
+
+  /** The psychotherapy note and its text, once the entries are made. */
+  get notes(): ReadonlySet<string> {
+    return this.#notes;
+  }
+
+  entries() {
+    const drafts = this.#drafts;
+    const { scales, therapist, arrival, start } = this.#session;
+    const cpt = psychotherapyCpt(this.#minutes());
+    if (this.#context.encounter.reference === `urn:uuid:${this.#encounterUuid}`) {
+      drafts.add(this.#encounter(cpt), this.#encounterUuid);
+    }
+    drafts.add(this.#procedure(cpt), this.#procedureUuid);
+    for (const scale of scales)
+      addScale(scale, arrival ?? start, this.#context, therapist, (resource) => drafts.add(resource));
+    this.#addProgressNote();
+    this.#completeOrder();
+    const author = [{ type: 'author' as const, who: therapist }];
+    const digest = digestOf(this.#request.parameters);
+    drafts.addOnce(
+      sessionProvenance(this.#context, `provenance-${digest}`, drafts.references, this.#request.now, author),
+    );
+    this.#addPsychotherapyNote(digest);
+    return drafts.entries;
+  }
+
+  #minutes(): number {
+    const { start, end } = this.#session;
+    return ((millisecondsOf(end) ?? 0) - (millisecondsOf(start) ?? 0)) / 60_000;
+  }
+
+  #reasons(): Reference<never>[] {
+    return [this.#infusion, ...this.#conditions];
+  }
+
+  #encounter(cpt: readonly Coding[]): Encounter {
+    const { key, identifier, order, arrival, start, end, therapist } = this.#session;
+    const telehealth = this.#given.boolean('telehealth')?.value ?? false;
+    const location = this.#given.reference('location');
+    const episode = this.#course.episode();
+    const arrived = arrival ?? start;
+    return {
+      resourceType: 'Encounter',
+      meta: { profile: [usCoreProfile('encounter')] },
+      identifier: [businessIdentifier('Encounter', key), ...(identifier ? [identifier] : [])],
+      status: 'finished',
+      statusHistory: [
+        ...(arrived === start ? [] : [{ status: 'arrived' as const, period: { start: arrived, end: start } }]),
+        { status: 'in-progress', period: { start, end } },
+        { status: 'finished', period: { start: end } },
+      ],
+      class: telehealth
+        ? { system: SYSTEM.actCode, code: 'VR', display: 'virtual' }
+        : { system: SYSTEM.actCode, code: 'AMB', display: 'ambulatory' },
+      type: [
+        concept(
+          [SNOMED.followUpEncounter, ...cpt, kapCoding('kap-integration-session')],
+          'Integration psychotherapy session',
+        ),
+      ],
+      subject: this.#context.subject,
+      ...(episode && { episodeOfCare: [{ reference: `EpisodeOfCare/${episode.id}` }] }),
+      ...(order && { basedOn: [{ reference: `ServiceRequest/${order.id}` }] }),
+      participant: [
+        {
+          type: [concept({ system: SYSTEM.participationType, code: 'PPRF', display: 'primary performer' })],
+          period: { start, end },
+          individual: therapist,
+        },
+      ],
+      period: { start: arrived, end },
+      length: ucum(minutesOf(arrived, end), 'min'),
+      reasonReference: this.#reasons(),
+      ...(location && { location: [{ location: asBundleReference(location.value), status: 'completed' }] }),
+      ...(this.#context.organization && { serviceProvider: this.#context.organization }),
+    };
+  }
+
+  #procedure(cpt: readonly Coding[]): Procedure {
+    const { key, order, start, end, during, therapist } = this.#session;
+    const { organization } = this.#context;
+    const modality = this.#given.concept('modality')?.value;
+    const kinds = modality?.coding ?? [SNOMED.individualPsychotherapy];
+    const text =
+      modality?.text ?? (during ? 'Psychotherapy during the infusion' : 'Individual psychotherapy, KAP integration');
+    return {
+      resourceType: 'Procedure',
+      meta: { profile: [usCoreProfile('procedure')] },
+      identifier: [businessIdentifier('Procedure', key)],
+      instantiatesCanonical: [...(this.#request.carePlan.instantiatesCanonical ?? [])],
+      basedOn: [
+        { reference: `CarePlan/${this.#request.carePlan.id}` },
+        ...(order ? [{ reference: `ServiceRequest/${order.id}` }] : []),
+      ],
+      ...(during && { partOf: [this.#infusion] }),
+      status: 'completed',
+      category: concept(SNOMED.psychiatryService),
+      code: concept([...kinds, ...cpt, kapCoding('kap-integration-session')], text),
+      subject: this.#context.subject,
+      encounter: this.#context.encounter,
+      performedPeriod: { start, end },
+      recorder: therapist,
+      performer: [
+        { function: concept(NUCC.psychologist), actor: therapist, ...(organization && { onBehalfOf: organization }) },
+      ],
+      reasonReference: this.#reasons(),
+    };
+  }
+
+  #addProgressNote(): void {
+    const text = this.#given.text('note')?.value;
+    const { key, number, start, end, therapist } = this.#session;
+    if (text === undefined) return;
+    const identifier = businessIdentifier('DocumentReference', `${key}-note`);
+    this.#drafts.add(
+      chartNote(this.#context, {
+        part: 'note',
+        type: concept(LOINC.progressNote, 'Mental health progress note'),
+        title: number > 0 ? `Progress note, integration session ${number}` : 'Progress note, integration session',
+        text,
+        date: this.#course.withIdentifier('DocumentReference', identifier)?.date ?? this.#request.now,
+        period: { start, end },
+        author: therapist,
+        related: [this.#context.procedure, this.#infusion],
+      }),
+    );
+  }
+
+  #completeOrder(): void {
+    const { order } = this.#session;
+    if (order === undefined || order.status === 'completed') return;
+    this.#drafts.change(replaceStored(order, { status: 'completed' }));
+  }
+
+  /** Nothing of the chart refers to it, so that a delivery without it has no loose end. */
+  #addPsychotherapyNote(digest: string): void {
+    const text = this.#given.text('psychotherapyNote')?.value;
+    if (text === undefined) return;
+    const { key, therapist } = this.#session;
+    const part = 'psychotherapy-note';
+    const [noteUuid, binaryUuid] = [this.#request.newUuid(), this.#request.newUuid()];
+    const identifier = businessIdentifier('DocumentReference', `${key}-${part}`);
+    const binary: Binary = {
+      resourceType: 'Binary',
+      meta: { tag: [{ system: IDEMPOTENCY_KEY, code: `${key}-${part}` }] },
+      contentType: 'text/plain; charset=utf-8',
+      securityContext: bundleReference('DocumentReference', noteUuid),
+      data: base64(text),
+    };
+    const note: DocumentReference = {
+      resourceType: 'DocumentReference',
+      identifier: [identifier],
+      status: 'current',
+      docStatus: 'final',
+      type: concept(kapCoding('psychotherapy-note')),
+      category: [concept(kapCoding('psychotherapy-note'))],
+      subject: this.#context.subject,
+      date: this.#course.withIdentifier('DocumentReference', identifier)?.date ?? this.#request.now,
+      author: [therapist],
+      ...(this.#context.organization && { custodian: this.#context.organization }),
+      content: [
+        { attachment: { contentType: binary.contentType, url: `urn:uuid:${binaryUuid}`, title: 'Psychotherapy note' } },
+      ],
+      context: { encounter: [this.#context.encounter] },
+    };
+    const targets = [this.#drafts.add(binary, binaryUuid), this.#drafts.add(note, noteUuid)];
+    for (const { reference } of targets) this.#notes.add(reference ?? '');
+    this.#drafts.addOnce(
+      sessionProvenance(this.#context, `${part}-${digest}`, targets, this.#request.now, [
+        { type: 'author', who: therapist },
+      ]),
+    );
+  }
+}
+
+/** Tells one message from another. The psychotherapy note stays out: not even a digest of it enters the chart. */
+function digestOf(parameters: unknown): string {
+  const { parameter } = parameters as { parameter: readonly { name: string }[] };
+  const chart = parameter.filter(({ name }) => name !== 'psychotherapyNote');
+  return hash('sha256', JSON.stringify(chart)).slice(0, 16);
+}
+
+/** CPT of individual psychotherapy by its minutes (rule R-23); the ranges are those of the code set. */
+function psychotherapyCpt(minutes: number): Coding[] {
+  const code = minutes >= 53 ? '90837' : minutes >= 38 ? '90834' : minutes >= 16 ? '90832' : undefined;
+  return code === undefined ? [] : [{ system: SYSTEM.cpt, code }];
+}
+
+function minutesOf(start: string, end: string): number {
+  return Number((((millisecondsOf(end) ?? 0) - (millisecondsOf(start) ?? 0)) / 60_000).toFixed(2));
+}
