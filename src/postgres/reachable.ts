@@ -7,7 +7,7 @@ const WITHIN_MS = 60_000;
 
 /**
  * Resolves once a database answers. @param onRetry is told the code of each vain attempt and the pause after it
- * @throws Failure `transient` after 60 s, or at once when it answers and refuses us
+ * @throws Failure `transient` after 60 s, `invalid` at once when it answers and refuses us
  */
 export async function untilReachable(url: string, onRetry: (code: string, pauseMs: number) => void): Promise<void> {
   const deadline = Date.now() + WITHIN_MS;
@@ -18,7 +18,7 @@ export async function untilReachable(url: string, onRetry: (code: string, pauseM
     if (refused || Date.now() + pauseMs > deadline) {
       const why = refused ? 'PostgreSQL refuses us' : `PostgreSQL was not reachable within ${WITHIN_MS / 1000} s`;
       const text = `${why} (${code}, ${new URL(url).host}). Check DATABASE_URL`;
-      throw new Failure('transient', issue('transient', text));
+      throw refused ? new Failure('invalid', issue('value', text)) : new Failure('transient', issue('transient', text));
     }
     onRetry(code, pauseMs);
     await sleep(pauseMs);
