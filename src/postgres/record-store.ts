@@ -14,6 +14,7 @@ import type {
   UnitOfWork,
 } from '../record/store.ts';
 import { textArray } from './arrays.ts';
+import { gathered } from './gathered.ts';
 import { writeChange, writeNew } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, search } from './search.ts';
 
@@ -29,10 +30,11 @@ export type RecordStoreOptions = {
 
 export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { clinic, pool, registry, cursorKey } = options;
+  const readCurrent = currentReader(pool);
   return {
-    read: (type, id) => readCurrent(pool, type, id),
+    read: (type, id) => readCurrent({ type, id }),
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
-    history: (type, id, page) => history(pool, type, id, page),
+    history: (type, id, page) => history(pool, readCurrent, type, id, page),
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     nextRid: rowIds(pool),
@@ -58,10 +60,10 @@ type Row = {
 const UTC = `to_char(v.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 const READ = `
-select r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
-  from resource r
-  join resource_version v on v.rid = r.rid and v.version = r.version
- where r.type = $1 and r.id = $2`;
+select wanted.at::integer, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
+  from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, at)
+  join resource r on r.type = wanted.type and r.id = wanted.id
+  join resource_version v on v.rid = r.rid and v.version = r.version`;
 
 const READ_VERSION = `
 select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content
@@ -90,9 +92,23 @@ function stored(row: Omit<Row, 'rid'>): StoredResource {
   };
 }
 
-async function readCurrent(pool: Pool, type: string, id: string): Promise<StoredResource | undefined> {
-  const { rows } = await pool.query<Row>({ name: 'record-read', text: READ, values: [type, id] });
-  return rows[0] && stored(rows[0]);
+type ReadCurrent = (key: ResourceKey) => Promise<StoredResource | undefined>;
+
+function currentReader(pool: Pool): ReadCurrent {
+  return gathered(async (keys) => {
+    const { rows } = await pool.query<Row & { at: number }>({
+      name: 'record-read',
+      text: READ,
+      values: keyArrays(keys),
+    });
+    const found = new Array<StoredResource | undefined>(keys.length);
+    for (const row of rows) found[row.at - 1] = stored(row);
+    return found;
+  });
+}
+
+function keyArrays(keys: readonly ResourceKey[]): [types: string, ids: string] {
+  return [textArray(keys.map(({ type }) => type)), textArray(keys.map(({ id }) => id))];
 }
 
 const MAX_VERSION = 2_147_483_647;
@@ -106,6 +122,7 @@ async function readVersion(pool: Pool, type: string, id: string, version: number
 /** The cursor of a history is the version at which the last page ended: versions never change or vanish. */
 async function history(
   pool: Pool,
+  readCurrent: ReadCurrent,
   type: string,
   id: string,
   { count, cursor }: { count: number; cursor?: string },
@@ -116,7 +133,7 @@ async function history(
   }
   const [{ rows }, newest] = await Promise.all([
     pool.query<Row>({ name: 'record-history', text: HISTORY, values: [type, id, before, count + 1] }),
-    cursor === undefined ? undefined : readCurrent(pool, type, id),
+    cursor === undefined ? undefined : readCurrent({ type, id }),
   ]);
   const versions = rows.slice(0, count).map(stored);
   const last = versions.at(-1);
@@ -223,10 +240,6 @@ const COURSES_DUE = `
 select patient_id from course_patient where next_check_at <= $1 order by next_check_at limit $2`;
 
 function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions): UnitOfWork {
-  const keyArrays = (keys: readonly ResourceKey[]): [string, string] => [
-    textArray(keys.map(({ type }) => type)),
-    textArray(keys.map(({ id }) => id)),
-  ];
   return {
     async lockPatients(patientIds) {
       if (patientIds.length === 0) return new Set();
