@@ -40,7 +40,6 @@ export const invariants: ReadonlyMap<string, InvariantMaker> = new Map<string, I
     'ref-1': (_on, scope) => (node) => isResolved(node.reference, scope),
     'per-1': () => (node) => !endsBeforeStart(node.start, node.end),
     'qty-3': requires('code', 'system'),
-    'sqty-1': no('comparator'),
     'age-1': (on) =>
       both(requires('value', 'code')(on, NO_SCOPE), ucum, (node) => !isNumber(node.value) || node.value > 0),
     'cnt-3': (on) =>
@@ -240,13 +239,6 @@ function requires(name: string, other: string): InvariantMaker {
   return (on) => {
     const [hasName, hasOther] = [on.has(name), on.has(other)];
     return (node) => !hasName(node) || hasOther(node);
-  };
-}
-
-function no(name: string): InvariantMaker {
-  return (on) => {
-    const hasName = on.has(name);
-    return (node) => !hasName(node);
   };
 }
 

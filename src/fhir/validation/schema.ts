@@ -130,7 +130,8 @@ function valueSchema(type: TypeDigest, form: ElementForm, definitions: Definitio
   if (primitive !== undefined) {
     return { type: primitive.json, ...('test' in primitive ? { format: type.code } : {}), ...bound };
   }
-  if (type.code === 'Resource') return { type: 'object' };
+  // The validator goes into them with the type they say they are.
+  if (type.code === 'Resource' || definitions.isResourceType(type.code)) return { type: 'object' };
   const profile = type.profiles?.find((url) => definitions.structure(url) !== undefined);
   const isBackbone = type.code === 'BackboneElement' || type.code === 'Element';
   return {

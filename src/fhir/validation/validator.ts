@@ -39,8 +39,10 @@ export function createValidator(definitions: Definitions): Validator {
     const node = resource as FhirNode;
     const at = { expression: place ?? type, path: type, type };
     scope.resource = node;
-    scope.root = root ?? node;
-    scope.containedIds = undefined;
+    if (root === undefined) {
+      scope.root = node;
+      scope.containedIds = undefined;
+    }
     const check = typeCheck(type);
     if (!check(node, TOP)) {
       for (const error of check.errors ?? []) issues.push(...issuesOf(error, node, at, definitions));
