@@ -54,7 +54,7 @@ type Next = 'again' | 'sent' | 'drained' | 'waiting' | 'held';
 async function workClaimed(lane: ClaimedLane, ports: LanePorts, options: LaneOptions): Promise<LaneOutcome> {
   const until = Date.now() + options.maxSeconds * 1000;
   const theirAdditions = new Map<string, JsonObject>();
-  for (let sent = 0; sent < options.maxDeliveries && Date.now() < until; ) {
+  for (let sent = 0; sent < options.maxDeliveries && Date.now() < until && !options.stopping(); ) {
     const next = await step(lane, ports, options, theirAdditions);
     if (next === 'sent') sent += 1;
     else if (next !== 'again') return next;

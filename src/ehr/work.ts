@@ -45,6 +45,8 @@ export type LaneOptions = {
   readonly maxDeliveries: number;
   readonly maxSeconds: number;
   readonly backoff: Backoff;
+  /** True ends the wake after the request that is on its way. */
+  readonly stopping: () => boolean;
 };
 
 export const DEFAULT_LANE_OPTIONS: LaneOptions = {
@@ -53,6 +55,7 @@ export const DEFAULT_LANE_OPTIONS: LaneOptions = {
   maxDeliveries: 20,
   maxSeconds: 30,
   backoff: DEFAULT_BACKOFF,
+  stopping: () => false,
 };
 
 /** One delivery at the head of a claimed lane, and what was found out about it. */

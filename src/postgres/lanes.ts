@@ -161,3 +161,28 @@ update lane
  where lane.target_id = link.target_id and lane.patient_id = link.patient_id
    and lane.hold_reason like 'identity-%' and link.status = 'hold'
    and r.version > (link.evidence ->> 'patientVersion')::integer`;
+
+/** Runs the work in one process at a time: the others skip it. */
+export async function onlyOne(pool: Pool, work: () => Promise<void>): Promise<boolean> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    const { rows } = await client.query<{ ours: boolean }>(TRY_LOCK);
+    if (rows[0]?.ours !== true) return false;
+    try {
+      await work();
+    } finally {
+      await client.query(UNLOCK).catch((lost: Error) => {
+        broken = lost;
+      });
+    }
+    return true;
+  } finally {
+    client.release(broken);
+  }
+}
+
+// Locks belong to the database and not to a schema: each clinic sweeps by itself.
+const SWEEP = `hashtextextended('kap-bridge sweep ' || current_schema(), 0)`;
+const TRY_LOCK = `select pg_try_advisory_lock(${SWEEP}) as ours`;
+const UNLOCK = `select pg_advisory_unlock(${SWEEP})`;
