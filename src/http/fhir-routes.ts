@@ -1,9 +1,7 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
-import { recordInfusion } from '../kap/record-infusion.ts';
-import { recordIntegration } from '../kap/record-integration.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
-import { recordSession } from './operations/care-plan-record.ts';
+import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
 import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
 import { bundleInteraction } from './rest/bundle.ts';
@@ -42,8 +40,8 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},
     '/PlanDefinition/:id/$apply': { POST: planDefinitionApply(handling, registry) },
-    '/CarePlan/:id/$record-infusion': { POST: recordSession(handling, recordInfusion) },
-    '/CarePlan/:id/$record-integration': { POST: recordSession(handling, recordIntegration) },
+    '/CarePlan/:id/$record-infusion': { POST: recordInfusionSession(handling) },
+    '/CarePlan/:id/$record-integration': { POST: recordIntegrationSession(handling) },
   };
   return routes;
 }

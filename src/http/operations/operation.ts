@@ -11,11 +11,18 @@ import { resourceInBody } from '../rest/resource-body.ts';
 /** What an operation comes to, before anything is written. */
 export type Compute = (request: FhirRequest, parameters: unknown) => Promise<Recorded>;
 
+/** The Parameters in the body, or what another kind of body stands for. */
+export type ReadParameters = (request: FhirRequest) => unknown;
+
 /**
  * An operation on one instance, with the scopes that its transaction would need if it were sent by hand: to read the
  * instance, and to write each resource that comes out.
  */
-export function instanceOperation(handling: BundleHandling, compute: Compute): Interaction {
+export function instanceOperation(
+  handling: BundleHandling,
+  compute: Compute,
+  readParameters: ReadParameters = (request) => resourceInBody(request, 'Parameters'),
+): Interaction {
   return {
     name: 'operation',
     action: 'E',
@@ -23,7 +30,7 @@ export function instanceOperation(handling: BundleHandling, compute: Compute): I
     scopeOfType: false,
     handle: async (request) => {
       requirePermission(request.grant.scopes, request.target.type, 'read');
-      const recorded = await compute(request, resourceInBody(request, 'Parameters'));
+      const recorded = await compute(request, readParameters(request));
       return answerOf(request, handling, recorded);
     },
   };

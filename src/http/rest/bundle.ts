@@ -2,7 +2,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Bundle } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
-import { type AuditRow, restEvents } from '../../audit/event.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { type BundleResponse, type EntryAnswer, processBundle } from '../../record/bundle.ts';
 import type { StoredResource } from '../../record/record.ts';
@@ -60,19 +59,8 @@ export async function recordBundle(
   return {
     status: 200,
     body: responseText(clinic, response, preferredReturn(headers.prefer)),
-    audit: shownAgain(request, interaction, response),
+    audit: [],
   };
-}
-
-/** What a condition found was not written, so no unit of work tells that it was shown. */
-function shownAgain(request: FhirRequest, interaction: string, response: BundleResponse): readonly AuditRow[] {
-  const found = response.entries.flatMap((entry) =>
-    entry.kind === 'written' && entry.result.effect === 'unchanged' ? (entry.result.stored ?? []) : [],
-  );
-  if (found.length === 0) return [];
-  const event = { context: request.context, interaction, action: 'E', outcome: 0, entities: found } as const;
-  const patients = found.map(({ patientId }) => patientId).filter((patientId) => patientId !== null);
-  return restEvents(event, patients, request.now);
 }
 
 /** A read that finds nothing is that entry's answer: the writes beside it are already committed. */

@@ -1,5 +1,4 @@
 /** @see https://hl7.org/fhir/R4/http.html#delete and #cdelete */
-import { restEvent } from '../../audit/event.ts';
 import type { WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { versionHeaders } from './version-headers.ts';
@@ -26,7 +25,7 @@ export const conditionalDelete: Interaction = {
 };
 
 async function remove(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const { clinic, context, target, now } = request;
+  const { clinic, context } = request;
   const ifMatch = expectedVersion(request.headers['if-match']);
   const [result] = await clinic.record.write([{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }], {
     ...context,
@@ -35,9 +34,5 @@ async function remove(request: FhirRequest, change: WriteRequest): Promise<FhirA
   if (result?.stored !== undefined && result.effect === 'deleted') {
     return { status: 204, headers: versionHeaders(result.stored), audit: [] };
   }
-  // Nothing was written, so nothing else tells that someone tried.
-  const entities = target.id === '' ? [] : [{ type: target.type, id: target.id }];
-  const query = target.id === '' ? { query: `DELETE ${clinic.base}${target.url}` } : {};
-  const event = { context, interaction: 'delete', action: 'D', outcome: 0, entities, ...query } as const;
-  return { status: 204, audit: [restEvent(event, now)] };
+  return { status: 204, audit: [] };
 }

@@ -1,5 +1,4 @@
 /** The answer to a write, and what the headers of a write ask for. */
-import { type AuditRow, restEvent } from '../../audit/event.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
 import type { StoredResource, WriteResult } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest } from '../exchange.ts';
@@ -14,15 +13,7 @@ export function written(request: FhirRequest, result: WriteResult, stored: Store
   const headers = { ...versionHeaders(stored), location };
   const status = result.effect === 'created' ? 201 : 200;
   const body = bodyPreferred(preferredReturn(request.headers.prefer), stored, effectWords[result.effect]);
-  return { status, headers, ...(body === undefined ? {} : { body }), audit: foundInstead(request, result, stored) };
-}
-
-/** What the condition of a create found was not written, so no unit of work tells that it was shown. */
-function foundInstead(request: FhirRequest, result: WriteResult, stored: StoredResource): readonly AuditRow[] {
-  if (result.effect !== 'unchanged') return [];
-  const { context, now } = request;
-  const { patientId } = stored;
-  return [restEvent({ context, interaction: 'create', action: 'C', outcome: 0, patientId, entities: [stored] }, now)];
+  return { status, headers, ...(body === undefined ? {} : { body }), audit: [] };
 }
 
 export type PreferredReturn = 'minimal' | 'representation' | 'OperationOutcome';
