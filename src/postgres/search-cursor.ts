@@ -10,28 +10,18 @@ import type { Position } from './search-plan.ts';
 /** 32 secret bytes, the same in all processes of a service. */
 export type CursorKey = Uint8Array;
 
-export type Cursor = {
-  /** How many of the first sort keys the rows from here on have no value of. */
-  readonly without: number;
-  /** Where in there to continue; absent at its start. */
-  readonly position?: Position;
-};
-
 const NONCE = 12;
 const TAG = 16;
 
-export function sealCursor(cursor: Cursor, query: SearchQuery, key: CursorKey): string {
+export function sealCursor(position: Position, query: SearchQuery, key: CursorKey): string {
   const nonce = randomBytes(NONCE);
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(digestOf(query));
-  const sealed = Buffer.concat([
-    cipher.update(JSON.stringify([cursor.without, cursor.position ?? null])),
-    cipher.final(),
-  ]);
+  const sealed = Buffer.concat([cipher.update(JSON.stringify(position)), cipher.final()]);
   return Buffer.concat([nonce, sealed, cipher.getAuthTag()]).toString('base64url');
 }
 
 /** @throws Failure `invalid` for one that was changed, or belongs to another search or service */
-export function openCursor(text: string, query: SearchQuery, key: CursorKey): Cursor {
+export function openCursor(text: string, query: SearchQuery, key: CursorKey): Position {
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.length <= NONCE + TAG) throw foreign();
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE))
@@ -43,8 +33,7 @@ export function openCursor(text: string, query: SearchQuery, key: CursorKey): Cu
   } catch (cause) {
     throw foreign(cause);
   }
-  const [without, position] = JSON.parse(plain) as [number, Position | null];
-  return { without, ...(position === null ? {} : { position }) };
+  return JSON.parse(plain) as Position;
 }
 
 /** Page size, totals and includes may differ from page to page; conditions and order may not. */

@@ -8,7 +8,7 @@
  * - `_id`: those resources.
  * - Within a patient: a token or a reference of that patient; else dates of that patient in order; else the chart.
  * - In the whole clinic: an identifier, a reference, a text; else the sort key's index in order; else a date range,
- *   bounded below since only `wide` rows are longer than 8 days; else a token in the order of its index.
+ *   bounded below since only `wide` rows are longer than a day; else a token in the order of its index.
  *
  * Every order ends in a unique key, so that a page can continue behind the last row of the page before.
  */
@@ -17,7 +17,7 @@ import type { TypeSearchParameter } from '../fhir/search-parameters.ts';
 import type { SearchFilter, SearchQuery, SearchSort } from '../fhir/search-query.ts';
 import { key64 } from '../fhir/search-values.ts';
 import { WIDE_MS } from '../record/search-rows.ts';
-import { boundsOfLow, holdsFor, isRowOf, rowCondition, tableOf, timeValue } from './search-conditions.ts';
+import { boundsOfLow, holdsFor, isRowOf, rowCondition, tableOf } from './search-conditions.ts';
 import type { SqlType, Statement } from './search-sql.ts';
 
 export type OrderKey = {
@@ -31,8 +31,8 @@ export type OrderKey = {
 export type Position = readonly (string | null)[];
 
 export type Plan = {
-  /** Gives each candidate once, as `r`. */
-  readonly from: string;
+  /** Each gives some of the candidates as `r`, all together each once, and each is an index scan in this order. */
+  readonly from: readonly string[];
   readonly where: readonly string[];
   /** The last key is unique and never null. */
   readonly order: readonly OrderKey[];
@@ -49,15 +49,23 @@ type Driver =
   | { readonly kind: 'dates'; readonly parameter: TypeSearchParameter; readonly filters: readonly DateFilter[] }
   | { readonly kind: 'values'; readonly parameter: TypeSearchParameter };
 
-/** @param position where to continue; only of a plan of the same query */
-export function planOf(query: SearchQuery, sql: Statement, position: Position | undefined): Plan {
+/**
+ * @param position where to continue; only of a plan of the same query
+ * @param whole candidates without the first sort key are among the others, none is left out
+ */
+export function planOf(query: SearchQuery, sql: Statement, position: Position | undefined, whole = false): Plan {
   const patients = query.filters.filter(isPatientFilter);
   const patient = patients.find(({ values }) => values.length === 1);
-  const driver = driverFor(query, patient !== undefined);
+  const driver = driverFor(whole ? { ...query, sort: [] } : query, patient !== undefined, whole);
   const rest = query.filters.filter((filter) => !answers(driver, filter) && !patients.includes(filter as never));
   const where = ['not r.deleted', ...patients.map((filter) => isOfPatient(filter, sql))];
-  const candidates = candidatesOf(driver, query, patient && patientIdIn(patient), sql, position);
-  return { ...candidates, where: [...where, ...candidates.where, ...rest.map((filter) => holdsFor(filter, sql))] };
+  const candidates = candidatesOf(driver, query, patient && patientIdIn(patient), sql, whole ? undefined : position);
+  const order = whole ? ordered(query.sort, RID) : candidates.order;
+  return {
+    ...candidates,
+    order,
+    where: [...where, ...candidates.where, ...rest.map((filter) => holdsFor(filter, sql))],
+  };
 }
 
 // ---- the patient
@@ -97,14 +105,14 @@ const COMMON = new Set([
 ]);
 const IDENTIFYING = new Set(['identifier', 'email', 'phone', 'telecom']);
 
-function driverFor(query: SearchQuery, inChart: boolean): Driver {
+function driverFor(query: SearchQuery, inChart: boolean, whole: boolean): Driver {
   const { filters, sort } = query;
   const rows = filters.filter((filter): filter is RowFilter => filter.kind !== 'missing' && isDrivable(filter));
   if (filters.some((filter) => filter.parameter.code === '_id' && filter.kind === 'token' && !filter.not)) {
     return { kind: 'ids' };
   }
   const first = sort[0]?.parameter;
-  const dates = datesDriver(rows, first);
+  const dates = whole ? undefined : datesDriver(rows, first);
   if (inChart) {
     const tokens = rows.filter(({ kind }) => kind === 'token');
     const filter =
@@ -123,7 +131,7 @@ function driverFor(query: SearchQuery, inChart: boolean): Driver {
     if (first.code === '_id') return { kind: 'type' };
     if (isStreamable(first)) return { kind: 'values', parameter: first };
   }
-  return driverOfMany(date, rows, query);
+  return whole && date === undefined ? { kind: 'type' } : driverOfMany(date, rows, query);
 }
 
 function driverOfMany(date: RowFilter | undefined, rows: readonly RowFilter[], { filters, sort }: SearchQuery): Driver {
@@ -192,17 +200,17 @@ function candidatesOf(
   switch (driver.kind) {
     case 'ids':
     case 'chart':
-      return { from: 'resource r', where: [ofType], order: ordered(sort, RID) };
+      return { from: ['resource r'], where: [ofType], order: ordered(sort, RID) };
     case 'type':
-      return { from: 'resource r', where: [ofType], order: typeOrder(sort) };
+      return { from: ['resource r'], where: [ofType], order: typeOrder(sort) };
     case 'times':
-      return { from: 'resource r', where: [ofType], order: timeOrder(sort) };
+      return { from: ['resource r'], where: [ofType], order: timeOrder(sort) };
     case 'rows': {
       const rows = distinctRows(driver.filter, patientId, sql, sort.length === 0 ? position : undefined);
-      return { from: `${rows} d ${RESOURCE}`, where: [ofType], order: ordered(sort, RID) };
+      return { from: [`${rows} d ${RESOURCE}`], where: [ofType], order: ordered(sort, { ...RID, sql: 'd.rid' }) };
     }
     case 'codes':
-      return { from: `${codeRows(driver.filter, sql, position)} d ${RESOURCE}`, where: [ofType], order: CODE_ORDER };
+      return { from: [`${codeRows(driver.filter, sql, position)} d ${RESOURCE}`], where: [ofType], order: CODE_ORDER };
     case 'dates':
       return { ...dateCandidates(driver, sort, patientId, sql), where: [ofType] };
     case 'values':
@@ -276,8 +284,8 @@ function distinctRows(
   if (filter.kind !== 'date' || patientId !== undefined) {
     return `(select distinct i.rid from ${tableOf(parameter)} i where ${condition} order by i.rid offset 0)`;
   }
-  const rows = dateRanges('i.rid', 'i', [filter], condition, sql);
-  return `(select distinct i.rid from (${rows}) i order by i.rid offset 0)`;
+  const rows = dateRanges('i.rid', [filter], condition, sql);
+  return `(select distinct i.rid from (${rows.join(' union all ')}) i order by i.rid offset 0)`;
 }
 
 const HAS_PATIENT: ReadonlySet<string> = new Set(['token', 'date', 'quantity', 'number']);
@@ -314,34 +322,32 @@ function dateCandidates(
   }
   const rows =
     patientId === undefined
-      ? dateRanges('i.low, i.rid', 'i', filters, condition, sql)
-      : `select i.low, i.rid from idx_date i where i.patient_key = ${sql.value('bigint', key64(patientId))} and ${condition}`;
+      ? dateRanges('i.low, i.rid', filters, condition, sql)
+      : [
+          `select i.low, i.rid from idx_date i where i.patient_key = ${sql.value('bigint', key64(patientId))} and ${condition}`,
+        ];
   const low: OrderKey = { sql: 'd.low', type: 'bigint', descending, nullable: false };
   const order = [low, ...sort.slice(1).map(keyOf), { ...RID, sql: 'd.rid', descending }];
   return {
-    from: `(${rows}) d ${RESOURCE}`,
+    from: rows.map((each) => `(${each}) d ${RESOURCE}`),
     order,
     ...(sort.length > 0 && filters.length === 0 ? { leavesOut: parameter } : {}),
   };
 }
 
 /** Rows by date in the whole clinic: the short ones between two bounds, and the few long ones that may reach in. */
-function dateRanges(
-  columns: string,
-  alias: string,
-  filters: readonly DateFilter[],
-  condition: string,
-  sql: Statement,
-): string {
+function dateRanges(columns: string, filters: readonly DateFilter[], condition: string, sql: Statement): string[] {
   const branch = (wide: boolean) => {
-    const bounds = filters.map((filter) => {
-      const { from, to } = boundsOfLow(filter.values, wide ? Number.POSITIVE_INFINITY : WIDE_MS);
-      const least = sql.value('bigint', timeValue(from, 'bigint'));
-      return ` and ${alias}.low >= ${least} and ${alias}.low <= ${sql.value('bigint', timeValue(to, 'bigint'))}`;
-    });
-    return `select ${columns} from idx_date ${alias} where ${alias}.wide = ${wide} and ${condition}${bounds.join('')}`;
+    const bounds = filters.map(({ values }) => boundsOfLow(values, wide ? Number.POSITIVE_INFINITY : WIDE_MS));
+    const from = Math.max(...bounds.map((bound) => bound.from));
+    const to = Math.min(...bounds.map((bound) => bound.to));
+    const between =
+      filters.length === 0
+        ? ''
+        : ` and i.low >= ${sql.value('bigint', String(from))} and i.low <= ${sql.value('bigint', String(to))}`;
+    return `select ${columns} from idx_date i where i.wide = ${wide}${between} and ${condition}`;
   };
-  return `${branch(false)} union all ${branch(true)}`;
+  return [branch(false), branch(true)];
 }
 
 function valueCandidates(parameter: TypeSearchParameter, sort: readonly SearchSort[], ofType: string): Plan {
@@ -354,7 +360,7 @@ function valueCandidates(parameter: TypeSearchParameter, sort: readonly SearchSo
   const only = `not exists (select from ${table} e where e.rid = d.rid and e.param = d.param and ${sooner} offset 0)`;
   const key: OrderKey = { sql: `d.${column}`, type: 'text', descending, nullable: false };
   return {
-    from: `${table} d ${RESOURCE}`,
+    from: [`${table} d ${RESOURCE}`],
     where: [ofType, isRowOf(parameter, 'd'), only],
     order: [key, ...sort.slice(1).map(keyOf), { ...RID, sql: 'd.rid', descending }],
     leavesOut: parameter,

@@ -7,12 +7,18 @@
 import type { Pool, PoolClient } from 'pg';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
-import { parseSearch, type SearchFilter, type SearchInclude, type SearchQuery } from '../fhir/search-query.ts';
+import {
+  parseSearch,
+  type SearchFilter,
+  type SearchInclude,
+  type SearchQuery,
+  type SearchSort,
+} from '../fhir/search-query.ts';
 import { indexable, key64 } from '../fhir/search-values.ts';
 import type { SearchPage, StoredResource } from '../record/record.ts';
 
 import { isRowOf } from './search-conditions.ts';
-import { type Cursor, type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
+import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
 import { type OrderKey, type Plan, type Position, planOf } from './search-plan.ts';
 import { Statement } from './search-sql.ts';
 
@@ -37,7 +43,7 @@ export async function search(
   const total = query.countOnly || query.total !== 'none' ? await countOf(client, query) : undefined;
   const counted = total === undefined ? {} : { total };
   if (query.countOnly) return { matches: [], included: [], includedCut: false, ...counted };
-  const start = query.cursor === undefined ? { without: 0 } : openCursor(query.cursor, query, options.cursorKey);
+  const start = query.cursor === undefined ? undefined : openCursor(query.cursor, query, options.cursorKey);
   const { rows, next } = await pageFrom(client, query, start);
   const included = await includedWith(client, query.includes, rows);
   return {
@@ -102,76 +108,101 @@ type Row = {
 };
 type KeyedRow = Row & Record<`k${number}`, string | null>;
 
-/** Resources without a value of a sort key come last, as a search of their own behind those that have one. */
 async function pageFrom(
   client: Client,
   query: SearchQuery,
-  start: Cursor,
-): Promise<{ rows: readonly Row[]; next?: Cursor }> {
-  const rows: KeyedRow[] = [];
-  let { without, position }: { without: number; position?: Position | undefined } = start;
-  for (;;) {
-    const wanted = query.count - rows.length + 1;
-    const { found, plan } = await rowsOf(client, withoutFirst(query, without), position, wanted);
-    rows.push(...found);
-    if (found.length === wanted) {
-      rows.pop();
-      const last = found.length === 1 ? undefined : (found.at(-2) as KeyedRow);
-      // The page was full exactly where this part begins.
-      if (last === undefined) return { rows, next: { without, ...(position === undefined ? {} : { position }) } };
-      return { rows, next: { without, position: plan.order.map((_, i) => last[`k${i}`] as string | null) } };
-    }
-    if (plan.leavesOut === undefined) return { rows };
-    without++;
-    position = undefined;
-  }
-}
-
-/** The search among the resources that have no value of the first sort keys. */
-function withoutFirst(query: SearchQuery, without: number): SearchQuery {
-  if (without === 0) return query;
-  const missing = query.sort
-    .slice(0, without)
-    .map(({ parameter }): SearchFilter => ({ kind: 'missing', parameter, missing: true }));
-  return { ...query, filters: [...query.filters, ...missing], sort: query.sort.slice(without) };
-}
-
-async function rowsOf(
-  client: Client,
-  query: SearchQuery,
   position: Position | undefined,
-  limit: number,
-): Promise<{ found: KeyedRow[]; plan: Plan }> {
+): Promise<{ rows: readonly Row[]; next?: Position }> {
   const sql = new Statement();
-  const plan = planOf(query, sql, position);
-  const text = pageText(plan, sql, position, limit);
-  return { found: await run<KeyedRow>(client, text, sql), plan };
+  const { text, order } = pageText(query, sql, position, query.count + 1);
+  const rows = await run<KeyedRow>(client, text, sql);
+  if (rows.length <= query.count) return { rows };
+  rows.pop();
+  const last = rows.at(-1) as KeyedRow;
+  return { rows, next: order.map((_, i) => last[`k${i}`] as string | null) };
 }
 
-const COLUMNS = 'r.rid, r.type, r.id, r.version, r.last_updated, r.patient_id';
+const COLUMNS = ['rid', 'type', 'id', 'version', 'last_updated', 'patient_id'];
 const UTC = `to_char(p.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as last_updated`;
 const SERVED = `p.rid, p.type, p.id, p.version, ${UTC}, v.method, p.patient_id, v.content`;
 const CONTENT = `cross join lateral (
     select w.method, w.content from resource_version w where w.rid = p.rid and w.version = p.version offset 0
   ) v`;
 
-function pageText(plan: Plan, sql: Statement, position: Position | undefined, limit: number): string {
-  const keys = plan.order.map(({ sql: key }, i) => `${key} as k${i}`).join(', ');
-  const orderBy = (row: string) => plan.order.map((key, i) => `${row}k${i}${direction(key)}`).join(', ');
-  const after = position === undefined ? '' : ` where ${isAfter(plan.order, position, 0, sql)}`;
-  // A computed key is computed once, below; a plain one stays visible to the index that has its order.
-  const fence = plan.order.some(({ nullable }) => nullable) ? ' offset 0' : '';
-  return `with page as (
-  select * from (
-    select ${COLUMNS}, ${keys} from ${plan.from} where ${plan.where.join(' and ')}${fence}
-  ) m${after}
-  order by ${orderBy('')}
-  limit ${sql.value('bigint', limit)}
-)
-select ${SERVED}, ${plan.order.map((_, i) => `p.k${i}::text as k${i}`).join(', ')}
-  from page p
+function pageText(
+  query: SearchQuery,
+  sql: Statement,
+  position: Position | undefined,
+  count: number,
+): { text: string; order: readonly OrderKey[] } {
+  const limit = sql.value('bigint', count);
+  // A page that begins among the last ones needs no other; the plan then only tells the order.
+  const inTail = position?.[0] === null && planOf(query, new Statement(), undefined).leavesOut !== undefined;
+  const plan = planOf(query, inTail ? new Statement() : sql, inTail ? undefined : position);
+  if (plan.leavesOut === undefined) {
+    return servedText(`page as (${partText(plan, sql, position, limit)})`, 'page', plan.order, limit);
+  }
+  const order = plan.order.map((key, i) => (i === 0 ? { ...key, nullable: true } : key));
+  if (inTail) {
+    const tail = tailText(query, plan, sql, position.slice(1), limit, []);
+    return servedText(`tail as (${tail})`, 'tail', order, limit);
+  }
+  const page = partText(plan, sql, position, limit);
+  const tail = tailText(query, plan, sql, undefined, limit, [`(select count(*) from page) < ${limit}`]);
+  const columns = [...COLUMNS, ...order.map((_, i) => `k${i}`)].join(', ');
+  const both = `(select ${columns} from page union all select ${columns} from tail)`;
+  return servedText(`page as (${page}), tail as (${tail})`, both, order, limit);
+}
+
+function servedText(parts: string, from: string, order: readonly OrderKey[], limit: string) {
+  const text = `with ${parts}
+select ${SERVED}, ${order.map((_, i) => `p.k${i}::text as k${i}`).join(', ')}
+  from (select * from ${from} a ${orderBy(order, '')} limit ${limit}) p
   ${CONTENT}
- order by ${orderBy('p.')}`;
+ ${orderBy(order, 'p.')}`;
+  return { text, order };
+}
+
+/** The resources that have no value of the first sort key come last; read only when the page has room for them. */
+function tailText(
+  query: SearchQuery,
+  plan: Plan,
+  sql: Statement,
+  position: Position | undefined,
+  limit: string,
+  gate: readonly string[],
+): string {
+  const [{ parameter }, ...sort] = query.sort as [SearchSort, ...SearchSort[]];
+  const filters: SearchFilter[] = [...query.filters, { kind: 'missing', parameter, missing: true }];
+  const rest = planOf({ ...query, filters, sort }, sql, undefined, true);
+  const unique = { ...(rest.order.at(-1) as OrderKey), descending: (plan.order.at(-1) as OrderKey).descending };
+  const order = rest.order.with(-1, unique);
+  const keys = order.map((_, i) => `t.k${i} as k${i + 1}`).join(', ');
+  const first = `null::${(plan.order[0] as OrderKey).type} as k0`;
+  const part = partText({ ...rest, order, where: [...rest.where, ...gate] }, sql, position, limit);
+  return `select ${COLUMNS.join(', ')}, ${first}, ${keys} from (${part}) t`;
+}
+
+function partText(plan: Plan, sql: Statement, position: Position | undefined, limit: string): string {
+  const after = position === undefined ? '' : `where ${isAfter(plan.order, position, 0, sql)}`;
+  const tail = `${orderBy(plan.order, '')} limit ${limit}`;
+  // A computed key is computed once, inside; a plain one stays visible to the index that has its order.
+  const fence = plan.order.some(({ nullable }) => nullable) ? 'offset 0' : '';
+  const keys = plan.order.map(({ sql: key }, i) => `${key} as k${i}`);
+  const columns = [...COLUMNS.map((column) => `r.${column}`), ...keys].join(', ');
+  const branches = plan.from.map(
+    (from) =>
+      `select * from (select ${columns} from ${from} where ${plan.where.join(' and ')} ${fence}) m ${after} ${tail}`,
+  );
+  return branches.length === 1 ? (branches[0] as string) : `select * from (${unionOf(branches)}) u ${tail}`;
+}
+
+function unionOf(branches: readonly string[]): string {
+  return branches.map((branch) => `(${branch})`).join(' union all ');
+}
+
+function orderBy(order: readonly OrderKey[], row: string): string {
+  return `order by ${order.map((key, i) => `${row}k${i}${direction(key)}`).join(', ')}`;
 }
 
 /** Only where a null can be: an index does not serve `nulls last` backwards. */
@@ -215,7 +246,7 @@ function stored(row: Row): StoredResource {
 async function countOf(client: Client, query: SearchQuery): Promise<number> {
   const sql = new Statement();
   const plan = planOf({ ...query, sort: [] }, sql, undefined);
-  const text = `select count(*) as total from ${plan.from} where ${plan.where.join(' and ')}`;
+  const text = `select count(*) as total from (${candidatesText(plan, 'r.rid')}) c`;
   const [row] = await run<{ total: string }>(client, text, sql);
   return Number(row?.total);
 }
@@ -309,9 +340,12 @@ async function matchTokens(
 async function matchOf(client: Client, query: SearchQuery): Promise<readonly MatchedResource[]> {
   const sql = new Statement();
   const plan = planOf({ ...query, sort: [] }, sql, undefined);
-  const order = plan.order.map(({ sql: key }) => key).join(', ');
-  const text = `select r.rid, r.id, r.version from ${plan.from} where ${plan.where.join(' and ')} order by ${order} limit 2`;
-  return run<MatchedResource>(client, text, sql);
+  const found = candidatesText(plan, 'r.rid, r.id, r.version', 'limit 2');
+  return run<MatchedResource>(client, `select * from (${found}) m order by rid limit 2`, sql);
+}
+
+function candidatesText({ from, where }: Plan, columns: string, end = ''): string {
+  return unionOf(from.map((each) => `select ${columns} from ${each} where ${where.join(' and ')} ${end}`));
 }
 
 // ---- prepared statements

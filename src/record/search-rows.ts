@@ -6,8 +6,8 @@
  */
 import { folded, indexable, key64, type SearchValueSink } from '../fhir/search-values.ts';
 
-/** Ranges longer than this are indexed apart, so that a search by date can be bounded below (idx_date.wide). */
-export const WIDE_MS = 8 * 86_400_000;
+/** Ranges longer than a day are indexed apart, so that a search by date can be bounded below (idx_date.wide). */
+export const WIDE_MS = 86_400_000;
 
 export type TokenColumns = { param: number[]; patient: string[]; system: string[]; rid: string[]; code: string[] };
 export type ReferenceColumns = { param: number[]; rid: string[]; target: string[] };

@@ -60,7 +60,7 @@ create index idx_reference_of_resource on idx_reference (rid, param);
 
 create table idx_date (
   param       integer not null,
-  wide        boolean not null,              -- longer than 8 days: kept apart, so that ranges can be bounded below
+  wide        boolean not null,              -- longer than a day: kept apart, so that ranges can be bounded below
   patient_key bigint not null,
   rid         bigint not null,
   low         bigint not null,               -- ms since 1970, inclusive; +-9007199254740991 for an open end

@@ -1,0 +1,131 @@
+/** Puts resources into the record's tables as the write path does, without its rules: what a search finds. */
+import type { Resource } from '@medplum/fhirtypes';
+import type { Pool } from 'pg';
+import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { searchExtractors } from '../../src/fhir/search-extractors.ts';
+import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
+import { booleanArray, numberArray, textArray } from '../../src/postgres/arrays.ts';
+import { SearchColumns } from '../../src/record/search-rows.ts';
+
+export const registry = searchParameterRegistry(loadDefinitions());
+export const extractors = searchExtractors(registry);
+
+export type Written = { readonly rid: string; readonly version: number };
+
+/** Milliseconds; the moment a resource counts as last updated. */
+export type Clock = () => number;
+
+export function searchWriter(pool: Pool, clock: Clock = () => Date.parse('2026-06-01T00:00:00Z')) {
+  let next = 1;
+  const current = new Map<string, Written>();
+
+  async function write(resources: readonly Resource[]): Promise<void> {
+    const columns = new SearchColumns();
+    const rows = resources.map((resource) => {
+      const key = `${resource.resourceType}/${resource.id}`;
+      const version = (current.get(key)?.version ?? 0) + 1;
+      const rid = current.get(key)?.rid ?? String(next++);
+      current.set(key, { rid, version });
+      const patientId = extractors.patientIdOf(resource.resourceType)(resource);
+      extractors.extractorFor(resource.resourceType)(resource, columns.sinkFor(rid, patientId));
+      return { rid, resource, version, patientId, at: new Date(clock()).toISOString() };
+    });
+    const changed = rows.filter(({ version }) => version > 1).map(({ rid }) => rid);
+    await forget(pool, changed);
+    await pool.query(
+      `insert into resource (rid, type, id, version, last_updated, patient_id)
+       select * from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::text[])
+       on conflict (rid) do update set version = excluded.version, deleted = false,
+         last_updated = excluded.last_updated, patient_id = excluded.patient_id`,
+      [
+        numberArray(rows.map(({ rid }) => rid)),
+        textArray(rows.map(({ resource }) => resource.resourceType)),
+        textArray(rows.map(({ resource }) => resource.id as string)),
+        numberArray(rows.map(({ version }) => version)),
+        textArray(rows.map(({ at }) => at)),
+        textArray(rows.map(({ patientId }) => patientId)),
+      ],
+    );
+    await pool.query(
+      `insert into resource_version (rid, version, method, last_updated, content)
+       select rid, version, 'PUT', at, content
+         from unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::text[]) v (rid, version, at, content)`,
+      [
+        numberArray(rows.map(({ rid }) => rid)),
+        numberArray(rows.map(({ version }) => version)),
+        textArray(rows.map(({ at }) => at)),
+        textArray(rows.map(({ resource }) => JSON.stringify(resource))),
+      ],
+    );
+    await insertRows(pool, columns);
+  }
+
+  async function remove(type: string, id: string): Promise<void> {
+    const { rid } = current.get(`${type}/${id}`) as Written;
+    await forget(pool, [rid]);
+    await pool.query('update resource set deleted = true where rid = $1', [rid]);
+  }
+
+  return { write, remove };
+}
+
+async function forget(pool: Pool, rids: readonly string[]): Promise<void> {
+  if (rids.length === 0) return;
+  for (const kind of ['token', 'reference', 'date', 'string', 'quantity', 'uri']) {
+    await pool.query(`delete from idx_${kind} where rid = any ($1::bigint[])`, [numberArray(rids)]);
+  }
+}
+
+async function insertRows(pool: Pool, { token, reference, date, string, quantity, uri }: SearchColumns): Promise<void> {
+  await pool.query(
+    `insert into idx_token (param, patient_key, system_key, rid, code)
+     select * from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])`,
+    [
+      numberArray(token.param),
+      numberArray(token.patient),
+      numberArray(token.system),
+      numberArray(token.rid),
+      textArray(token.code),
+    ],
+  );
+  await pool.query(
+    'insert into idx_reference (param, rid, target) select * from unnest($1::integer[], $2::bigint[], $3::text[])',
+    [numberArray(reference.param), numberArray(reference.rid), textArray(reference.target)],
+  );
+  await pool.query(
+    `insert into idx_date (param, wide, patient_key, rid, low, high)
+     select * from unnest($1::integer[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])`,
+    [
+      numberArray(date.param),
+      booleanArray(date.wide),
+      numberArray(date.patient),
+      numberArray(date.rid),
+      numberArray(date.low),
+      numberArray(date.high),
+    ],
+  );
+  await pool.query(
+    `insert into idx_string (param, rid, folded, exact)
+     select * from unnest($1::integer[], $2::bigint[], $3::text[], $4::text[])`,
+    [numberArray(string.param), numberArray(string.rid), textArray(string.folded), textArray(string.exact)],
+  );
+  await pool.query(
+    `insert into idx_quantity (param, patient_key, rid, low, high, system_key, code, unit)
+     select * from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::double precision[], $5::double precision[],
+                          $6::bigint[], $7::text[], $8::text[])`,
+    [
+      numberArray(quantity.param),
+      numberArray(quantity.patient),
+      numberArray(quantity.rid),
+      numberArray(quantity.low),
+      numberArray(quantity.high),
+      numberArray(quantity.system),
+      textArray(quantity.code),
+      textArray(quantity.unit),
+    ],
+  );
+  await pool.query(
+    'insert into idx_uri (param, rid, value) select * from unnest($1::integer[], $2::bigint[], $3::text[])',
+    [numberArray(uri.param), numberArray(uri.rid), textArray(uri.value)],
+  );
+}
