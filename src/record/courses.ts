@@ -11,6 +11,7 @@ import { SYSTEM } from '../kap/codes.ts';
 import { evaluateCourse } from '../kap/evaluate.ts';
 import { labelled } from '../kap/labels.ts';
 import { defaultPolicy, type Policy, policyOf } from '../kap/policy.ts';
+import type { Refusal } from '../kap/rules/outcome.ts';
 import type { Settled } from './assemble.ts';
 import type { Draft, RecordParts } from './drafts.ts';
 import type { Change, UnitOfWork } from './store.ts';
@@ -106,14 +107,15 @@ export async function evaluatePatient(
 ): Promise<{ settled: Settled[]; nextCheckAt: string | null }> {
   const resources = await recordOf(parts, unit, patientId, settled);
   const policy = await policyFor(unit, [...resources.values()]);
+  const written = new Map(settled.map((one) => [`${one.draft.type}/${one.id}`, one] as const));
   const evaluation = evaluateCourse({
     resources: [...resources.values()],
     policy,
     now,
     engine: RULES_ENGINE,
     newId: () => uuidv7(now),
+    written: new Set(written.keys()),
   });
-  const written = new Map(settled.map((one) => [`${one.draft.type}/${one.id}`, one]));
   if (evaluation.refusals.length > 0) {
     throw new Failure(
       'business-rule',
@@ -159,12 +161,14 @@ async function policyFor(unit: UnitOfWork, resources: readonly Resource[]): Prom
 }
 
 /** A refusal, at the place of the resource in the request. */
-function placed(refusal: Issue & { readonly resource?: string }, written: ReadonlyMap<string, Settled>): Issue {
-  const { resource, ...found } = refusal;
-  const place = resource === undefined ? undefined : written.get(resource)?.draft.place;
-  if (place === undefined) return found;
-  const dot = found.expression?.indexOf('.') ?? -1;
-  return { ...found, expression: dot < 0 ? place : place + (found.expression as string).slice(dot) };
+function placed(
+  { severity, code, diagnostics, resource, expression }: Refusal,
+  written: ReadonlyMap<string, Settled>,
+): Issue {
+  const place = written.get(resource)?.draft.place;
+  const dot = expression.indexOf('.');
+  const inRequest = place === undefined || dot < 0 ? (place ?? expression) : place + expression.slice(dot);
+  return { severity, code, diagnostics, expression: inRequest };
 }
 
 async function settleFindings(
