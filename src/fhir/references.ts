@@ -69,7 +69,8 @@ export function rewriteReferences(
 
 /** The choice elements with a Reference among their types, under their JSON names. */
 export const REFERENCE_CHOICES: ReadonlySet<string> = new Set(
-  XX  defaultValueReference definingSubstanceReference diagnosisReference entityReference eventReference fixedReference
+  `additiveReference answerReference authorReference chargeItemReference codeReference contentReference
+  defaultValueReference definingSubstanceReference diagnosisReference entityReference eventReference fixedReference
   indicationReference itemReference legallyBindingReference locationReference manufacturerReference medicationReference
   nameReference patternReference procedureReference productReference reportedReference sourceReference
   statusReasonReference subjectReference substanceReference targetReference timingReference topicReference
