@@ -2,11 +2,15 @@
  * The wiring of the service: PostgreSQL, migrations, the record of each clinic, HTTP and the worker, as the role asks.
  * What was opened is closed in the opposite order, also when a later part does not start.
  */
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Resource } from '@medplum/fhirtypes';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
-import { jwks } from './access/keys.ts';
+import type { QueueStore } from '../jobs/queue.ts';
+import { startCourseReview } from '../jobs/review-courses.ts';
+import { startRelay, startWorker, type Waker } from '../jobs/worker.ts';
+import { jwks, type Sealing } from './access/keys.ts';
 import { openSealing } from './access/secrets.ts';
 import { createTokenVerifier } from './access/tokens.ts';
 import type { RunningService } from './cli/start.ts';
@@ -17,12 +21,13 @@ import { Failure, issue } from './fhir/failure.ts';
 import { createApp } from './http/app.ts';
 import type { Clinic } from './http/exchange.ts';
 import type { Dependency } from './http/health.ts';
-import { createMetrics } from './http/metrics.ts';
+import { createMetrics, type Metrics } from './http/metrics.ts';
 import { close, listen } from './http/server.ts';
 import { createAuditReader, createAuditTrail } from './postgres/audit.ts';
+import { deliveryParts } from './postgres/delivery-parts.ts';
 import { openEmbeddedPostgres } from './postgres/embedded.ts';
 import { migrate } from './postgres/migrate.ts';
-import { createClinicPool, type Pool } from './postgres/pool.ts';
+import { createClinicPool, createPool, type Pool } from './postgres/pool.ts';
 import { untilReachable } from './postgres/reachable.ts';
 import { createRecordStore } from './postgres/record-store.ts';
 import { sealingFingerprints } from './postgres/sealing-key.ts';
@@ -31,6 +36,7 @@ import { createCourseReader } from './record/course-reader.ts';
 import { createRecord } from './record/create-record.ts';
 import { installProtocol } from './record/install-protocol.ts';
 import { type FhirParts, fhirParts, recordParts } from './record/open-record.ts';
+import type { WriteContext } from './record/record.ts';
 
 /** Resolves when requests will succeed. @throws Failure when a part cannot start; nothing is left open then */
 export async function startService(config: Config): Promise<RunningService> {
@@ -43,7 +49,9 @@ export async function startService(config: Config): Promise<RunningService> {
 
     const fhir = fhirParts(loadDefinitions());
     const clinics = new Map<string, OpenClinic>();
-    for (const name of clinicsOf(reports)) clinics.set(name, await openClinic(config, url, name, fhir, closers));
+    const queue = openQueueStore(config, url, closers);
+    const shared: Shared = { config, url, fhir, queue, logger, closers };
+    for (const name of clinicsOf(reports)) clinics.set(name, await openClinic(shared, name));
 
     await serve(config, logger, clinics, fhir, closers);
     logger.info({ role: config.role, base: fhirBase(config.baseUrl, 'default') }, 'ready');
@@ -109,41 +117,83 @@ async function openDatabase(config: Config, logger: Logger, closers: Closer[]): 
   return embedded.url;
 }
 
-// ---- the record of a clinic
+// ---- a clinic
 
-type OpenClinic = { readonly clinic: Clinic; readonly pool: Pool };
+type OpenClinic = { readonly clinic: Clinic; readonly pool: Pool; readonly auditRowsWaiting: () => number };
+
+/** What all clinics of the process share. */
+type Shared = {
+  readonly config: Config;
+  readonly url: string;
+  readonly fhir: FhirParts;
+  readonly queue: QueueStore;
+  readonly logger: Logger;
+  readonly closers: Closer[];
+};
 
 function clinicsOf(reports: readonly { readonly schema: string }[]): readonly string[] {
   return reports.map(({ schema }) => /^clinic_(.+)$/.exec(schema)?.[1]).filter((name) => name !== undefined);
 }
 
-async function openClinic(
-  config: Config,
-  url: string,
-  name: string,
-  fhir: FhirParts,
-  closers: Closer[],
-): Promise<OpenClinic> {
-  const pool = createClinicPool(url, name, { applicationName: `kap-bridge ${config.role} ${name}` });
+function openQueueStore(config: Config, url: string, closers: Closer[]): QueueStore {
+  if (config.redisUrl !== undefined) return { kind: 'redis', url: config.redisUrl };
+  const pool = createPool(url, { applicationName: 'kap-bridge queue' }, 'bullmq');
   closers.push(() => pool.end());
+  // The same object in two descriptions: @types/pg has one `on` for all events, BullMQ one for each.
+  return { kind: 'postgres', pool: pool as unknown as Extract<QueueStore, { kind: 'postgres' }>['pool'] };
+}
+
+async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
+  const { config, url, fhir, logger, closers } = shared;
   const now = () => new Date();
   const base = fhirBase(config.baseUrl, name);
+  const pool = createClinicPool(url, name, { applicationName: `kap-bridge ${config.role} ${name}` });
+  closers.push(() => pool.end());
   const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));
+  const waker = await openDelivery(shared, name, pool, sealing);
+
   const store = createRecordStore({ clinic: name, pool, registry: fhir.registry, cursorKey: sealing.derive('cursor') });
   const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${name}/fhir`])];
-  const record = createRecord(recordParts({ clinic: name, store, fhir, baseUrls, now }));
-  const context = { requestId: 'start', clinic: name, observer: base, agent: { clientId: 'system' } };
-  await installProtocol(store, record, shippedProtocol(), { ...context, interaction: 'update' });
+  const parts = recordParts({ clinic: name, store, fhir, baseUrls, now, committed: () => waker.wake() });
+  const record = createRecord(parts);
+  const ownContext = (): WriteContext => ({
+    requestId: randomUUID(),
+    clinic: name,
+    observer: base,
+    agent: { clientId: 'system' },
+    interaction: 'update',
+  });
+  await installProtocol(store, record, shippedProtocol(), ownContext());
+  if (config.role !== 'api') {
+    const review = startCourseReview(parts, ownContext, logger);
+    closers.push(() => review.close());
+  }
+
+  const trail = createAuditTrail(pool);
   const clinic: Clinic = {
     name,
     base,
     record,
-    trail: createAuditTrail(pool),
+    trail,
     auditReader: createAuditReader(pool),
     tokens: createTokenVerifier(createSigningKeyStore(pool), base, now),
     courses: createCourseReader(store),
   };
-  return { clinic, pool };
+  return { clinic, pool, auditRowsWaiting: () => trail.waiting() };
+}
+
+/** Deliveries: worked on here, or, in a process that only serves the API, put into the queue for those that do. */
+async function openDelivery(shared: Shared, clinic: string, pool: Pool, sealing: Sealing): Promise<Waker> {
+  const { config, queue, logger, closers } = shared;
+  const ownBase = fhirBase(config.baseUrl, clinic);
+  const { deliveries, lanes, targets, onlyOne } = deliveryParts(pool, sealing, { clinic, observer: ownBase });
+  const relay = { clinic, queue, lanes, log: logger };
+  const waker =
+    config.role === 'api'
+      ? await startRelay(relay)
+      : await startWorker({ ...relay, ownBase, deliveries, targets, onlyOne });
+  closers.push(() => waker.close());
+  return waker;
 }
 
 /** Plans, activities and questionnaires of fhir-profiles. */
@@ -174,7 +224,7 @@ async function serve(
       ([name, { pool }]): Dependency => ({ name: `postgres ${name}`, check: () => asks(pool) }),
     ),
     logger,
-    metrics: createMetrics(),
+    metrics: metricsOf(clinics),
     version: version(),
     now: () => new Date(),
   });
@@ -186,6 +236,23 @@ async function serve(
     const text = `Port ${config.port} is in use on ${config.host}: stop what uses it, or set KAP_PORT`;
     throw new Failure('transient', issue('transient', text), { cause });
   }
+}
+
+function metricsOf(clinics: ReadonlyMap<string, OpenClinic>): Metrics {
+  const metrics = createMetrics();
+  const sum = (of: (open: OpenClinic) => number) => () =>
+    [...clinics.values()].reduce((all, open) => all + of(open), 0);
+  metrics.gauge(
+    'kap_audit_rows_waiting',
+    'Audit rows on their way to PostgreSQL',
+    sum((open) => open.auditRowsWaiting()),
+  );
+  metrics.gauge(
+    'kap_postgres_waiting',
+    'Requests that wait for a connection',
+    sum((open) => open.pool.waitingCount),
+  );
+  return metrics;
 }
 
 function poolOf(clinics: ReadonlyMap<string, OpenClinic>, name: string): Pool {
