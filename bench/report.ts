@@ -6,6 +6,7 @@ export type Peer = {
   readonly name: string;
   readonly conditions: string;
   readonly requestsPerSecond: Readonly<Record<string, number>>;
+  readonly cpuMsPerRequest: Readonly<Record<string, { readonly server: number; readonly postgres: number }>>;
   /** Times the peer that each scenario must reach at least. */
   readonly required: Readonly<Record<string, number>>;
 };
@@ -28,6 +29,8 @@ export type Report = {
 
 export type ScenarioResult = Measurement & {
   readonly timesPeer: number | null;
+  /** CPU of the peer and its PostgreSQL per request, by ours: says the same as timesPeer, but survives a busy machine. */
+  readonly cpuTimesPeer: number | null;
   readonly required: number | null;
   /** Share of the limit of its kind, 1 for as fast as the machine can. */
   readonly ofLimit: number | null;
@@ -60,12 +63,20 @@ export function judged(
     const limit = m.scenario === 'seed' ? undefined : limitOf(m.scenario);
     return {
       ...m,
+      cpuTimesPeer: cpuRatio(m, peer),
       timesPeer: peerRate === undefined ? null : m.requestsPerSecond / peerRate,
       required: peer.required[m.scenario] ?? null,
       ofLimit: limit === undefined ? null : m.requestsPerSecond / limit,
       noisePercent: ((m.cpuMsPerRequest.other ?? 0) * m.requestsPerSecond) / (10 * cores),
     };
   });
+}
+
+function cpuRatio(m: Measurement, peer: Peer): number | null {
+  const theirs = peer.cpuMsPerRequest[m.scenario];
+  if (theirs === undefined) return null;
+  const { service = 0, postgres = 0 } = m.cpuMsPerRequest;
+  return (theirs.server + theirs.postgres) / (service + postgres);
 }
 
 /** What is below its requirement, in words. */
@@ -89,7 +100,7 @@ export function table(report: Report): string {
   const lines = [
     columns([
       ...['scenario', 'req/s', 'resources/s', 'p50 ms', 'p95 ms', 'CPU ms: service', 'PostgreSQL'],
-      ...['x peer', 'required', 'of limit', 'noise'],
+      ...['x peer', 'required', 'CPU x peer', 'of limit', 'noise'],
     ]),
     ...report.scenarios.map((s) =>
       columns([
@@ -102,6 +113,7 @@ export function table(report: Report): string {
         (s.cpuMsPerRequest.postgres ?? 0).toFixed(2),
         times(s.timesPeer),
         times(s.required),
+        times(s.cpuTimesPeer),
         s.ofLimit === null ? '' : `${(100 * s.ofLimit).toFixed(0)} %`,
         `${s.noisePercent.toFixed(0)} %`,
       ]),
@@ -121,6 +133,6 @@ export function table(report: Report): string {
 
 const times = (x: number | null) => (x === null ? '' : `${x.toFixed(1)}x`);
 
-const WIDTHS = [17, 7, 12, 8, 8, 16, 11, 8, 9, 9, 7];
+const WIDTHS = [17, 7, 12, 8, 8, 16, 11, 8, 9, 11, 9, 7];
 const columns = (cells: readonly string[]) =>
   cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[0] ?? 0) : cell.padStart(WIDTHS[i] ?? 0))).join('');

@@ -171,7 +171,9 @@ function newLoad(token: string): Load {
   return new Load({ base: started.service?.base as string, token, cpu, ...conditions });
 }
 
-const postmaster = () => livePostmaster(join(dataDir, 'postgres', 'data'))?.pid as number;
+function postmaster(): number {
+  return livePostmaster(join(dataDir, 'postgres', 'data'))?.pid as number;
+}
 
 function cpu(): ReturnType<CpuProbe> {
   const server = postmaster();
@@ -183,7 +185,9 @@ function cpu(): ReturnType<CpuProbe> {
   return { service, postgres, generator, other: machine.total - machine.idle - service - postgres - generator };
 }
 
-const serviceMemoryMiB = () => treeMemoryMiB(started.service?.pid as number, postmaster());
+function serviceMemoryMiB(): number {
+  return treeMemoryMiB(started.service?.pid as number, postmaster());
+}
 
 function progress(m: Measurement): Measurement {
   const rate = `${m.requestsPerSecond.toFixed(0).padStart(7)} req/s`;
