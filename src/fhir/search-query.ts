@@ -371,11 +371,16 @@ function placeOf(name: string): string {
 function nearest(given: string, names: readonly string[]): readonly string[] {
   const wanted = given.slice(0, 32).toLowerCase();
   return names
-    .map((name) => ({ name, distance: name.includes(wanted) || wanted.includes(name) ? 1 : distance(wanted, name) }))
+    .map((name) => ({ name, distance: farness(wanted, name) }))
     .filter((found) => found.distance <= Math.max(1, Math.floor(wanted.length / 3)))
     .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
     .slice(0, 5)
     .map(({ name }) => name);
+}
+
+function farness(wanted: string, name: string): number {
+  if (name.startsWith(wanted) || wanted.startsWith(name)) return 0;
+  return wanted.length > 2 && name.includes(wanted) ? 1 : distance(wanted, name);
 }
 
 /** Levenshtein. */
