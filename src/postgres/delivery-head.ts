@@ -101,7 +101,7 @@ select head.delivery_id, head.resource_type, head.resource_id, head.version_id, 
   from head
   join ehr_target target using (target_id)
   join lane on lane.lane_id = $3
-  left join target_gate gate using (target_id)
+  left join target_gate gate on gate.target_id = head.target_id
   left join resource r on r.type = head.resource_type and r.id = head.resource_id
   left join lateral (
     select v.content
