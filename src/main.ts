@@ -42,6 +42,7 @@ import type { WriteContext } from './record/record.ts';
 export async function startService(config: Config): Promise<RunningService> {
   const logger = createLogger(config);
   const closers: Closer[] = [];
+  dieByLog(logger, closers);
   try {
     const url = await openDatabase(config, logger, closers);
     const reports = await migrate(url, { queue: config.redisUrl === undefined });
@@ -88,6 +89,22 @@ function createLogger({ logLevel }: Config): Logger {
     base: { pid: process.pid },
     timestamp: stdTimeFunctions.isoTime,
     redact: { paths: secrets.flatMap((name) => [name, `*.${name}`]), censor: '***' },
+  });
+}
+
+/** An error that nobody expected ends the process, with its kind and its place: a message could quote the record. */
+function dieByLog(logger: Logger, closers: Closer[]): void {
+  const die = (error: unknown) => {
+    const at = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^ +at /.test(line)) : [];
+    logger.fatal(
+      { error: kindOf(error), at: at.slice(0, 10).map((line) => line.trim()) },
+      'unexpected, the process ends',
+    );
+    process.exit(1);
+  };
+  process.on('uncaughtException', die);
+  closers.push(async () => {
+    process.off('uncaughtException', die);
   });
 }
 

@@ -281,7 +281,10 @@ async function becomeMember(url: string, as: EmbeddedOptions['as'], home: string
   return {
     ended,
     async leave(cluster) {
-      if (await isLast(client)) await stopServer(cluster);
+      if (await isLast(client)) {
+        await untilAlone(client);
+        await stopServer(cluster);
+      }
       await client.end().catch(() => undefined);
     },
   };
@@ -327,6 +330,18 @@ async function isLast(client: pg.Client): Promise<boolean> {
   } catch (error) {
     if (!isPassing(error)) throw error;
     return false; // it went away already
+  }
+}
+
+// Pools end before their connections have: a moment's patience spares these an error that would look like one.
+async function untilAlone(client: pg.Client): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const { rows } = await client.query<{ others: number }>(
+      `select count(*)::int as others from pg_stat_activity
+        where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+    );
+    if (rows[0]?.others === 0) return;
+    await sleep(20);
   }
 }
 
