@@ -16,13 +16,11 @@ import { instanceOf, instanceOperation } from './operation.ts';
 export function planDefinitionApply(handling: BundleHandling, registry: SearchParameterRegistry): Interaction {
   return instanceOperation(handling, async (request, parameters) => {
     requirePermission(request.grant.scopes, 'Patient', 'read');
+    const { resource: planDefinition } = await instanceOf<PlanDefinition>(request);
     const issues: Issue[] = [];
     const subject = readParameters(parameters, APPLY_PARAMETERS, issues).reference('subject');
     if (subject === undefined || issues.length > 0) throw new Failure('invalid', issues);
-    const [{ resource: planDefinition }, stored] = await Promise.all([
-      instanceOf<PlanDefinition>(request),
-      subjectOf(request, registry, subject),
-    ]);
+    const stored = await subjectOf(request, registry, subject);
     const [activityDefinitions, course] = await Promise.all([
       activitiesOf(request, registry, planDefinition),
       request.clinic.courses.read(stored.id, undefined),
