@@ -373,7 +373,7 @@ function nearest(given: string, names: readonly string[]): readonly string[] {
   return names
     .map((name) => ({ name, distance: farness(wanted, name) }))
     .filter((found) => found.distance <= Math.max(1, Math.floor(wanted.length / 3)))
-    .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
+    .sort((a, b) => a.distance - b.distance || a.name.length - b.name.length || (a.name < b.name ? -1 : 1))
     .slice(0, 5)
     .map(({ name }) => name);
 }

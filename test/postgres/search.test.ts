@@ -1,0 +1,519 @@
+import { randomBytes } from 'node:crypto';
+import type { Resource } from '@medplum/fhirtypes';
+import fc from 'fast-check';
+import { Failure } from '../../src/fhir/failure.ts';
+import { parseSearch, type SearchQuery } from '../../src/fhir/search-query.ts';
+import { matchMany, matchOne, search } from '../../src/postgres/search.ts';
+import { resourceOf } from '../fhir/any-resource.ts';
+import { createTestDatabase, type TestDatabase } from '../postgres.ts';
+import { compare, matchesOf } from './search-model.ts';
+import { extractors, registry, searchWriter } from './search-writer.ts';
+
+const cursorKey = randomBytes(32);
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+});
+afterEach(() => database.drop());
+
+const pool = () => database.clinicPool();
+
+function parsed(url: string, cursor?: string): SearchQuery {
+  const [type = '', text = ''] = url.split('?');
+  const params = [...new URLSearchParams(text), ...(cursor === undefined ? [] : [['_cursor', cursor] as const])];
+  return parseSearch(type, params as [string, string][], registry, { strict: true, now: Date.parse('2026-01-01') });
+}
+
+async function page(url: string, cursor?: string) {
+  return search(pool(), parsed(url, cursor), { cursorKey });
+}
+
+async function ids(url: string): Promise<string[]> {
+  return (await page(url)).matches.map(({ id }) => id);
+}
+
+/** All pages of a search, after each of which something may happen. */
+async function allPages(url: string, between: () => Promise<void> = async () => {}): Promise<string[]> {
+  const found: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const { matches, next } = await page(url, cursor);
+    found.push(...matches.map(({ id }) => id));
+    cursor = next;
+    if (cursor !== undefined) await between();
+  } while (cursor !== undefined);
+  return found;
+}
+
+function observation(id: string, content: object): Resource {
+  return { resourceType: 'Observation', id, status: 'final', code: { text: 'x' }, ...content } as Resource;
+}
+
+function patient(id: string, content: object = {}): Resource {
+  return { resourceType: 'Patient', id, ...content } as Resource;
+}
+
+function encounter(id: string, content: object): Resource {
+  return { resourceType: 'Encounter', id, status: 'finished', class: { code: 'AMB' }, ...content } as Resource;
+}
+
+const coded = (system: string | undefined, code: string) => ({ coding: [{ ...(system ? { system } : {}), code }] });
+
+describe('each kind of parameter', () => {
+  test.each([
+    ['code=a', ['t1', 't2', 't3']],
+    ['code=s|a', ['t1']],
+    ['code=|a', ['t3']],
+    ['code=s|', ['t1', 't4']],
+    ['code=s|a,r|a', ['t1', 't2']],
+    ['code=s|a,b', ['t1', 't4']],
+    ['code=A', []],
+    ['code:not=a', ['t4', 't5']],
+    ['code:missing=true', ['t5']],
+    ['code=a&code=s|a', ['t1']],
+    ['combo-code=c', ['t4']],
+    ['combo-code=a,c&_total=accurate', ['t1', 't2', 't3', 't4']],
+  ])('token: %s', async (query, expected) => {
+    await searchWriter(pool()).write([
+      observation('t1', { code: coded('s', 'a') }),
+      observation('t2', { code: coded('r', 'a') }),
+      observation('t3', { code: coded(undefined, 'a') }),
+      observation('t4', { code: coded('s', 'b'), component: [{ code: coded('s', 'c') }] }),
+      { resourceType: 'Observation', id: 't5', status: 'final' } as Resource,
+    ]);
+    expect((await ids(`Observation?${query.replaceAll('|', '%7C')}`)).sort()).toEqual(expected);
+  });
+
+  test.each([
+    ['2025-03-09', ['d1', 'd3']],
+    ['ne2025-03-09', ['d2', 'd4', 'd5']],
+    ['gt2025-03-09', ['d4', 'd5']],
+    ['lt2025-03-09', ['d2', 'd4']],
+    ['ge2025-03-09', ['d1', 'd3', 'd4', 'd5']],
+    ['le2025-03-09', ['d1', 'd2', 'd3', 'd4']],
+    ['sa2025-03-09', ['d5']],
+    ['eb2025-03-09', ['d2']],
+    ['ap2025-03-09', ['d1', 'd2', 'd3', 'd4', 'd5']],
+    ['2025-03-08,2025-03-10', ['d2', 'd5']],
+    ['ge2025-03-08&date=lt2025-03-10', ['d1', 'd2', 'd3', 'd4']],
+  ])('date: %s', async (value, expected) => {
+    await searchWriter(pool()).write([
+      observation('d1', { effectiveDateTime: '2025-03-09' }),
+      observation('d2', { effectiveDateTime: '2025-03-08T23:59:59Z' }),
+      observation('d3', { effectiveInstant: '2025-03-09T12:00:00.000Z' }),
+      observation('d4', { effectivePeriod: { start: '2025-01-01' } }),
+      observation('d5', { effectiveDateTime: '2025-03-10T01:00:00+01:00' }),
+      observation('d6', {}),
+    ]);
+    expect((await ids(`Observation?date=${value}`)).sort()).toEqual(expected);
+    expect((await ids(`Observation?date=${value}&_sort=-date`)).sort()).toEqual(expected);
+  });
+
+  test.each([
+    ['family=mull', ['s1']],
+    ['family=MÜLL', ['s1']],
+    ['family:exact=Müller', ['s1']],
+    ['family:exact=müller', []],
+    ['family:contains=ller', ['s1', 's2']],
+    ['family=%25', []],
+    ['family=_', []],
+    ['family:contains=%25', ['s3']],
+    ['name=anna,ben', ['s1', 's2']],
+    ['address=port', ['s2']],
+  ])('string: %s', async (query, expected) => {
+    await searchWriter(pool()).write([
+      patient('s1', { name: [{ family: 'Müller', given: ['Anna'] }] }),
+      patient('s2', { name: [{ family: 'Keller', given: ['Ben', 'Bennie'] }], address: [{ city: 'Portland' }] }),
+      patient('s3', { name: [{ family: 'x%_\\y' }] }),
+    ]);
+    expect((await ids(`Patient?${query}`)).sort()).toEqual(expected);
+  });
+
+  test.each([
+    ['5.4', ['q1', 'q2']],
+    ['5.40', ['q1']],
+    ['gt5.4', ['q2', 'q3']],
+    ['ge5.4|http://unitsofmeasure.org|mg', ['q1', 'q3']],
+    ['5||g', ['q4']],
+    ['5||gram', ['q4']],
+    ['5|http://unitsofmeasure.org|gram', []],
+    ['lt5', ['q5']],
+    ['ap5', ['q1', 'q2', 'q4', 'q5']],
+    ['ne5.4', ['q3', 'q4', 'q5']],
+    ['sa5.42', ['q3']],
+    ['eb5', []],
+  ])('quantity: %s', async (value, expected) => {
+    const ucum = { system: 'http://unitsofmeasure.org' };
+    await searchWriter(pool()).write([
+      observation('q1', { valueQuantity: { value: 5.4, ...ucum, code: 'mg' } }),
+      observation('q2', { valueQuantity: { value: 5.42 } }),
+      observation('q3', { valueQuantity: { value: 9, ...ucum, code: 'mg' } }),
+      observation('q4', { valueQuantity: { value: 5, ...ucum, code: 'g', unit: 'gram' } }),
+      observation('q5', { valueQuantity: { value: 5, comparator: '<' } }),
+    ]);
+    expect((await ids(`Observation?value-quantity=${encodeURIComponent(value)}`)).sort()).toEqual(expected);
+  });
+
+  test.each([
+    ['Observation?subject=Patient/p1', ['r1', 'r4']],
+    ['Observation?patient=p1', ['r1', 'r4']],
+    ['Observation?subject:Patient=p1', ['r1', 'r4']],
+    ['Observation?subject=p1', ['r1', 'r2', 'r4']],
+    ['Observation?subject=Group/p1', ['r2']],
+    ['Observation?patient=p1,p2', ['r1', 'r3', 'r4']],
+    ['Observation?patient=p1&patient=p2', []],
+    ['Observation?patient:missing=true', ['r2']],
+    ['Observation?patient=p1&encounter=e1', ['r4']],
+    ['Observation?encounter=http://x/Encounter/e1', ['r3']],
+  ])('reference: %s', async (url, expected) => {
+    await searchWriter(pool()).write([
+      observation('r1', { subject: { reference: 'Patient/p1' } }),
+      observation('r2', { subject: { reference: 'Group/p1' } }),
+      observation('r3', {
+        subject: { reference: 'Patient/p2' },
+        encounter: { reference: 'http://x/Encounter/e1' },
+      }),
+      observation('r4', { subject: { reference: 'Patient/p1' }, encounter: { reference: 'Encounter/e1' } }),
+    ]);
+    expect((await ids(url)).sort()).toEqual(expected);
+  });
+
+  test('uri and canonical: as written, and without its version', async () => {
+    await searchWriter(pool()).write([
+      {
+        resourceType: 'ValueSet',
+        id: 'v',
+        url: 'http://x/v',
+        status: 'active',
+        meta: { profile: ['http://p|2'] },
+      } as Resource,
+    ]);
+    expect(await ids('ValueSet?url=http://x/v')).toEqual(['v']);
+    expect(await ids('ValueSet?url=http://x')).toEqual([]);
+    expect(await ids('ValueSet?_profile=http://p')).toEqual(['v']);
+    expect(await ids('ValueSet?_profile=http://p%7C2')).toEqual(['v']);
+  });
+
+  test('id and time of the last update', async () => {
+    const clock = [Date.parse('2026-01-01'), Date.parse('2026-01-02'), Date.parse('2026-01-03T10:00:00.5Z')];
+    const { write } = searchWriter(pool(), () => clock.shift() as number);
+    await write([patient('a'), patient('b'), patient('c')]);
+    expect(await ids('Patient?_id=c,a,nobody')).toEqual(['a', 'c']);
+    expect((await ids('Patient?_id:not=a')).sort()).toEqual(['b', 'c']);
+    expect(await ids('Patient?_lastUpdated=2026-01-02')).toEqual(['b']);
+    expect(await ids('Patient?_lastUpdated=ge2026-01-02&_sort=-_lastUpdated')).toEqual(['c', 'b']);
+    expect(await ids('Patient?_sort=-_id')).toEqual(['c', 'b', 'a']);
+    const [last] = (await page('Patient?_id=c')).matches;
+    expect(last).toMatchObject({ version: 1, lastUpdated: '2026-01-03T10:00:00.500Z', patientId: 'c', method: 'PUT' });
+    expect(JSON.parse(last?.content ?? '')).toEqual(patient('c'));
+  });
+});
+
+test('a deleted resource is in no search, total or include', async () => {
+  const { write, remove } = searchWriter(pool());
+  await write([
+    patient('p'),
+    encounter('e', { subject: { reference: 'Patient/p' } }),
+    encounter('f', { subject: { reference: 'Patient/p' } }),
+  ]);
+  await remove('Encounter', 'e');
+  expect(await ids('Encounter')).toEqual(['f']);
+  expect(await page('Encounter?patient=p&_summary=count')).toMatchObject({ total: 1, matches: [] });
+  const { included } = await page('Patient?_id=p&_revinclude=Encounter:patient');
+  expect(included.map(({ id }) => id)).toEqual(['f']);
+});
+
+test('includes follow references in both directions, once each, and never repeat a match', async () => {
+  const subject = { reference: 'Patient/p' };
+  await searchWriter(pool()).write([
+    patient('p', { link: [{ other: { reference: 'Patient/q' }, type: 'seealso' }] }),
+    patient('q'),
+    encounter('e1', { subject, partOf: { reference: 'Encounter/e2' } }),
+    encounter('e2', { subject, participant: [{ individual: { reference: 'Practitioner/absent' } }] }),
+    {
+      resourceType: 'Procedure',
+      id: 'c',
+      status: 'completed',
+      subject,
+      encounter: { reference: 'Encounter/e1' },
+    } as Resource,
+  ]);
+  const names = async (url: string) => {
+    const { matches, included } = await page(url);
+    return [matches.map(({ id }) => id).sort(), included.map(({ type, id }) => `${type}/${id}`).sort()];
+  };
+  expect(await names('Encounter?_id=e1&_include=Encounter:patient&_revinclude=Procedure:encounter')).toEqual([
+    ['e1'],
+    ['Patient/p', 'Procedure/c'],
+  ]);
+  expect(await names('Encounter?_include=Encounter:part-of&_include=Encounter:practitioner')).toEqual([
+    ['e1', 'e2'],
+    [],
+  ]);
+  expect(await names('Encounter?_id=e1&_include=Encounter:subject:Group')).toEqual([['e1'], []]);
+  expect(await names('Patient?_id=p&_include=Patient:link:Patient')).toEqual([['p'], ['Patient/q']]);
+});
+
+test('missing sort values come last in both directions, across pages', async () => {
+  const subject = { reference: 'Patient/p' };
+  await searchWriter(pool()).write([
+    encounter('a', { subject, period: { start: '2025-01-01' } }),
+    encounter('b', { subject }),
+    encounter('c', { subject, period: { start: '2025-02-01', end: '2025-02-01' } }),
+    encounter('d', { subject }),
+  ]);
+  for (const where of ['', 'patient=p&']) {
+    expect(await allPages(`Encounter?${where}_sort=date&_count=1`)).toEqual(['a', 'c', 'b', 'd']);
+    expect(await allPages(`Encounter?${where}_sort=-date&_count=3`)).toEqual(['c', 'a', 'd', 'b']);
+    expect(await allPages(`Encounter?${where}_sort=-date,_id&_count=2`)).toEqual(['c', 'a', 'b', 'd']);
+  }
+});
+
+describe('the answers are those of the specification read literally', () => {
+  const TYPES = ['Observation', 'Encounter', 'Patient', 'Condition', 'RiskAssessment', 'Questionnaire', 'Appointment'];
+
+  test('for generated resources and queries, with all pages complete and without repeats', async () => {
+    const resources = TYPES.flatMap((type) =>
+      Array.from(
+        { length: 30 },
+        (_, i): Resource => ({ ...resourceOf(registry.definitions, type, i * 7 + 1), id: `r${i}` }),
+      ),
+    );
+    await searchWriter(pool()).write(resources);
+    await fc.assert(
+      fc.asyncProperty(anyQuery(TYPES, resources), async (url) => {
+        const query = parsed(url);
+        const expected = matchesOf(query, resources);
+        const found = await allPages(url);
+        expect(found.toSorted()).toEqual(expected.map(({ id }) => id as string).sort());
+        const byId = new Map(expected.map((resource) => [resource.id as string, resource]));
+        for (let i = 1; i < found.length; i++) {
+          const [a, b] = [byId.get(found[i - 1] as string), byId.get(found[i] as string)] as [Resource, Resource];
+          expect(compare(query.sort, a, b)).toBeLessThanOrEqual(0);
+        }
+        expect((await page(`${url}&_summary=count`)).total).toBe(expected.length);
+      }),
+      { numRuns: 400 },
+    );
+  });
+});
+
+/** Searches that often find something: values are taken from the resources. */
+function anyQuery(types: readonly string[], resources: readonly Resource[]): fc.Arbitrary<string> {
+  const offered = new Map(types.map((type) => [type, conditionsOf(type, resources)]));
+  return fc.constantFrom(...types).chain((type) => {
+    const indexed = [...registry.of(type).values()].filter(({ stored }) => stored === 'index').map(({ code }) => code);
+    const key = fc
+      .tuple(fc.boolean(), fc.constantFrom('_id', ...indexed))
+      .map(([down, code]) => (down ? '-' : '') + code);
+    const chart = fc
+      .constantFrom('', '', 'patient=p1&', 'subject=Patient/p2&')
+      .map((text) =>
+        registry.of(type).has('patient') && (text === '' || registry.of(type).has('subject')) ? text : '',
+      );
+    const conditions = fc.array(fc.constantFrom(...(offered.get(type) as string[])), { maxLength: 3 });
+    const sort = fc.array(key, { maxLength: 2 }).map((keys) => (keys.length === 0 ? '' : `&_sort=${keys.join(',')}`));
+    return fc
+      .tuple(chart, conditions, sort, fc.integer({ min: 1, max: 12 }))
+      .map(([of, list, order, count]) => `${type}?${of}_count=${count}&${[...new Set(list)].join('&')}${order}`);
+  });
+}
+
+function conditionsOf(type: string, resources: readonly Resource[]): string[] {
+  const conditions = new Set<string>();
+  const add = (name: string, value: string) => conditions.add(`${name}=${encodeURIComponent(value)}`);
+  const escaped = (text: string) => text.replace(/[\\,$|]/g, '\\$&');
+  for (const parameter of registry.of(type).values()) {
+    if (parameter.stored !== 'index') continue;
+    const { code } = parameter;
+    add(`${code}:missing`, 'true');
+    add(`${code}:missing`, 'false');
+    for (const resource of resources) {
+      if (resource.resourceType !== type) continue;
+      extractors.extractorOf(parameter)(resource, {
+        token(_, system, value) {
+          if (value === '') return;
+          add(code, escaped(value));
+          add(code, `${escaped(system)}|${escaped(value)}`);
+          add(code, `x,${escaped(value)},${escaped(system)}|${escaped(value)},y|z`);
+          add(`${code}:not`, escaped(value));
+          if (system !== '') add(code, `${escaped(system)}|`);
+        },
+        reference(_, target) {
+          add(code, escaped(target));
+          add(code, `${escaped(target)},Device/none`);
+        },
+        date(_, low) {
+          if (low < 0) return;
+          const day = new Date(low).toISOString().slice(0, 10);
+          for (const prefix of ['', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap']) add(code, prefix + day);
+          add(code, `${day.slice(0, 7)},eb${day}`);
+        },
+        string(_, text) {
+          if (text.trim() === '') return;
+          add(code, escaped(text.slice(0, 2)));
+          add(code, `${escaped(text)},zz`);
+          add(`${code}:exact`, escaped(text));
+          add(`${code}:contains`, escaped(text.slice(1, 3).trim() || text));
+        },
+        quantity(_, low, high, system, unit) {
+          const value = Math.abs(low) > 1e9 ? high : low;
+          for (const prefix of ['', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap']) add(code, `${prefix}${value}`);
+          if (parameter.kind === 'quantity') add(code, `le${value}|${escaped(system)}|${escaped(unit)}`);
+        },
+        uri(_, value) {
+          add(code, escaped(value));
+          add(code, `${escaped(value)},http://none`);
+        },
+      });
+    }
+  }
+  return [...conditions];
+}
+
+describe('paging', () => {
+  test.each([
+    ['Observation?_count=7', 'type'],
+    ['Observation?code=a&_count=7', 'code'],
+    ['Observation?patient=p1&_count=7', 'chart'],
+    ['Observation?patient=p1&code=a&_count=7', 'code of a chart'],
+    ['Observation?patient=p1&_sort=-date&_count=7', 'chart by date'],
+    ['Observation?_sort=date&_count=7', 'clinic by date'],
+    ['Observation?date=ge2025-01-01&_count=7', 'date range'],
+    ['Observation?status=final&_sort=code,-date&_count=7', 'several keys'],
+  ])('%s (%s) is complete and without repeats while others insert and update', async (url) => {
+    const { write } = searchWriter(pool());
+    const content = (i: number) => ({
+      subject: { reference: `Patient/p${(i % 2) + 1}` },
+      code: coded('s', 'a'),
+      effectiveDateTime: `2025-01-${String((i % 28) + 1).padStart(2, '0')}T10:00:00Z`,
+    });
+    const before = Array.from({ length: 60 }, (_, i) => observation(`o${i}`, content(i)));
+    await write(before);
+    const expected = matchesOf(parsed(url), before).map(({ id }) => id as string);
+    let turn = 0;
+    const found = await allPages(url, async () => {
+      turn++;
+      const others = [0, 1].map((i) => observation(`new${turn}-${i}`, content(turn * 5 + i)));
+      const changed = observation(`o${turn * 3}`, { ...content(turn * 3), note: [{ text: `turn ${turn}` }] });
+      await write([...others, changed]);
+    });
+    expect(new Set(found).size).toBe(found.length);
+    expect(found.filter((id) => id.startsWith('o')).sort()).toEqual(expected.toSorted());
+  });
+
+  test('a cursor that was changed, or is of another search or service, is refused', async () => {
+    await searchWriter(pool()).write([patient('a'), patient('b'), patient('c')]);
+    const { next } = await page('Patient?_count=1&_sort=_id');
+    const cursor = next as string;
+    const refused = (url: string, text: string) => expect(page(url, text)).rejects.toThrow(Failure);
+    await refused('Patient?_count=1&_sort=-_id', cursor);
+    await refused('Patient?_count=1&_sort=_id&gender=male', cursor);
+    await refused('Practitioner?_count=1&_sort=_id', cursor);
+    await refused('Patient?_count=1&_sort=_id', `${cursor.startsWith('A') ? 'B' : 'A'}${cursor.slice(1)}`);
+    await refused('Patient?_count=1&_sort=_id', 'e30');
+    await expect(
+      search(pool(), parsed('Patient?_count=1&_sort=_id', cursor), { cursorKey: randomBytes(32) }),
+    ).rejects.toThrow(Failure);
+    expect((await page('Patient?_count=2&_sort=_id', cursor)).matches.map(({ id }) => id)).toEqual(['b', 'c']);
+  });
+});
+
+describe('hostile values', () => {
+  test.each([
+    "' OR 1=1--",
+    '\\',
+    '%',
+    '_',
+    '\\\\',
+    "'; drop table resource; --",
+    '$1',
+    '\u{1F600}\uD800',
+    '{"a":1}',
+    '{,}',
+  ])('%j finds nothing and harms nothing', async (value) => {
+    const { write } = searchWriter(pool());
+    await write([
+      patient('p', { name: [{ family: 'Doe' }], identifier: [{ system: 's', value: 'v' }] }),
+      observation('o', { subject: { reference: 'Patient/p' }, code: coded('s', 'a'), effectiveDateTime: '2025' }),
+    ]);
+    const text = encodeURIComponent(value.toWellFormed().replace(/[\\,|$]/g, '\\$&'));
+    for (const url of [
+      `Patient?identifier=${text}`,
+      `Patient?identifier=${text}%7C${text}`,
+      `Patient?name:exact=${text}`,
+      `Patient?name:contains=x${text}`,
+      `Patient?_id=${text}`,
+      `Observation?code=x,${text}`,
+      `Observation?_profile=${text}`,
+    ]) {
+      expect(await ids(url)).toEqual([]);
+    }
+    expect(await ids('Patient')).toEqual(['p']);
+  });
+
+  test('a long code is found by its whole text alone', async () => {
+    const long = 'x'.repeat(3000);
+    await searchWriter(pool()).write([observation('o', { code: coded('s', long) })]);
+    expect(await ids(`Observation?code=${long}`)).toEqual(['o']);
+    expect(await ids(`Observation?code=${long.slice(1)}`)).toEqual([]);
+  });
+
+  test('five hundred alternatives of every kind are served', async () => {
+    await searchWriter(pool()).write([
+      patient('p1', { name: [{ family: 'n7' }], identifier: [{ system: 's', value: 'v3' }] }),
+      observation('o', {
+        subject: { reference: 'Patient/p1' },
+        effectiveDateTime: '2025-03-09',
+        valueQuantity: { value: 7 },
+      }),
+    ]);
+    const list = (make: (i: number) => string) => Array.from({ length: 500 }, (_, i) => make(i)).join(',');
+    expect(await ids(`Patient?identifier=${list((i) => `s%7Cv${i}`)}`)).toEqual(['p1']);
+    expect(await ids(`Patient?name=${list((i) => `n${i}`)}`)).toEqual(['p1']);
+    expect(await ids(`Patient?_id=${list((i) => `p${i}`)}`)).toEqual(['p1']);
+    expect(await ids(`Observation?patient=${list((i) => `p${i}`)}`)).toEqual(['o']);
+    expect(await ids(`Observation?date=${list((i) => `${1800 + i}-03`)}`)).toEqual(['o']);
+    expect(await ids(`Observation?value-quantity=${list((i) => `${i}`)}`)).toEqual(['o']);
+  });
+});
+
+describe('conditional matches', () => {
+  test('all criteria are answered in their order, whatever their form', async () => {
+    const identified = (id: string, value: string) =>
+      patient(id, { identifier: [{ system: 's', value }], gender: 'male' });
+    await searchWriter(pool()).write([
+      identified('a', '1'),
+      identified('b', '2'),
+      identified('c', '2'),
+      identified('d', '2'),
+    ]);
+    const ids = async (...criteria: string[]) =>
+      (
+        await matchMany(
+          pool(),
+          criteria.map((text) => ({ type: 'Patient', criteria: text })),
+          registry,
+        )
+      ).map((found) => found.map(({ id }) => id));
+    expect(
+      await ids(
+        'identifier=s|2',
+        'identifier=s|1',
+        'identifier=s|9',
+        'identifier=1&gender=male',
+        '_id=c',
+        'identifier=s|2',
+      ),
+    ).toEqual([['b', 'c'], ['a'], [], ['a'], ['c'], ['b', 'c']]);
+    const [match] = await matchOne(pool(), { type: 'Patient', criteria: 'identifier=s|1' }, registry);
+    expect(match).toEqual({ rid: '1', id: 'a', version: 1 });
+  });
+
+  test('a condition that would match everything, or is unknown, is refused', async () => {
+    for (const criteria of ['', '_count=3', 'bogus=1']) {
+      await expect(matchOne(pool(), { type: 'Patient', criteria }, registry)).rejects.toThrow(Failure);
+    }
+  });
+});
