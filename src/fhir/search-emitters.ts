@@ -106,7 +106,10 @@ function date(sink: SearchValueSink, param: number, value: string): void {
 function datePeriod(sink: SearchValueSink, param: number, value: Period): void {
   const start = value.start === undefined ? undefined : dateRange(value.start);
   const end = value.end === undefined ? undefined : dateRange(value.end);
-  if (start !== undefined || end !== undefined) sink.date(param, start?.low ?? OPEN_LOW, end?.high ?? OPEN_HIGH);
+  const low = start?.low ?? OPEN_LOW;
+  const high = end?.high ?? OPEN_HIGH;
+  // One that ends before it starts (refused by per-1) would be found by half of the comparisons.
+  if ((start !== undefined || end !== undefined) && low <= high) sink.date(param, low, high);
 }
 
 /** "The specified scheduling details are ignored and only the outer limits matter." */
