@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { Failure } from '../fhir/failure.ts';
 import { register as registerConfig } from './config.ts';
+import { register as registerDelivery } from './delivery.ts';
 import { EXIT, EXIT_CODE_HELP, exitCodeOf } from './exit-codes.ts';
 import { register as registerMigrate } from './migrate.ts';
 import { register as registerStart, type StartService } from './start.ts';
+import { register as registerTarget } from './target.ts';
 import { register as registerToken } from './token.ts';
 
 // Codes of Node's sockets, and of PostgreSQL starting or stopping.
@@ -37,6 +39,8 @@ function createProgram(wiring: Wiring): Command {
   registerMigrate(program);
   registerConfig(program);
   registerToken(program);
+  registerTarget(program);
+  registerDelivery(program);
   for (const command of everyCommand(program)) command.exitOverride().copyInheritedSettings(program);
   return program;
 }

@@ -81,7 +81,7 @@ with
   )
 select head.delivery_id, head.resource_type, head.resource_id, head.version_id, head.intent, head.business_identifier,
        head.state, head.state_reason, head.attempts,
-       extract(epoch from clock_timestamp() - head.created_at)::double precision as age_seconds,
+       extract(epoch from clock_timestamp() - greatest(head.created_at, replayed.at))::double precision as age_seconds,
        extract(epoch from head.due_at - clock_timestamp())::double precision as due_in_seconds,
        head.revision as sent_revision, target.active_revision,
        pinned.content, later.content as current_content,
@@ -93,8 +93,10 @@ select head.delivery_id, head.resource_type, head.resource_id, head.version_id, 
          or coalesce(gate.not_before > clock_timestamp(), false) as closed,
        exists (select from tried where own and may_be_there) as may_self_be_there,
        exists (select from tried where not own and may_be_there) as may_other_be_there,
-       (select count(distinct worker)::integer from tried where own and ended_at is null) as unanswered_workers,
-       (select count(*)::integer from tried where own and http_status >= 500) as server_errors,
+       (select count(distinct worker)::integer from tried
+         where own and ended_at is null and started_at > coalesce(replayed.at, '-infinity')) as unanswered_workers,
+       (select count(*)::integer from tried
+         where own and http_status >= 500 and started_at > coalesce(replayed.at, '-infinity')) as server_errors,
        (select extract(epoch from clock_timestamp() - max(started_at))::double precision from tried where own)
          as since_last_send,
        coalesce(gate.throttles, 0) as throttles
@@ -114,6 +116,9 @@ select head.delivery_id, head.resource_type, head.resource_id, head.version_id, 
                                   and r.version > head.version_id and not r.deleted
   left join resource_link link on link.target_id = head.target_id and link.resource_type = head.resource_type
                               and link.resource_id = head.resource_id
+  left join lateral (
+    select max(i.at) as at from delivery_intervention i where i.delivery_id = head.delivery_id
+  ) replayed on true
   left join lateral (
     select n.delivery_id, n.intent
       from delivery n
