@@ -101,10 +101,9 @@ export function target(reference: Reference | undefined): Key | undefined {
 }
 
 export function courseOf(resources: readonly Resource[]): Course {
-  const sorted = [...resources].sort((a, b) => compareText(keyOf(a), keyOf(b)));
-  const byKey = new Map<Key, Resource>(sorted.map((resource) => [keyOf(resource), resource]));
-  const reader = new CourseReader(byKey);
-  return reader.course();
+  const keyed = resources.map((resource) => [keyOf(resource), resource] as const);
+  keyed.sort(([a], [b]) => compareText(a, b));
+  return new CourseReader(new Map(keyed)).course();
 }
 
 /** By code unit, which is the same on every machine. */
