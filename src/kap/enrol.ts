@@ -54,6 +54,7 @@ export const APPLY_PARAMETERS: readonly ParameterDefinition[] = [
     documentation:
       'The identifier of the course in the sending system; everything of the course is named after its value.',
   },
+  { name: 'authoredOn', types: ['dateTime'], documentation: 'When the course was ordered; now unless told.' },
   { name: 'subject', types: ['Reference'], required: true, documentation: 'The Patient who is enrolled.' },
   {
     name: 'practitioner',
@@ -225,7 +226,8 @@ class CoursePlan {
   readonly #requester: Reference<never> | undefined;
   readonly #organization: Reference<never> | undefined;
   readonly #conditions: readonly Reference<never>[];
-  readonly #today: string;
+  /** When it was ordered. */
+  readonly #authoredOn: string;
 
   constructor(enrolment: Enrolment, given: Given, protocol: Protocol, starts: readonly string[], first: string) {
     this.#enrolment = enrolment;
@@ -235,10 +237,10 @@ class CoursePlan {
     this.#named = given.identifier('identifier')?.value;
     this.#key = this.#named?.value ?? `${enrolment.patient.id}-${protocol.id}-${first.slice(0, 10)}`;
     this.#subject = { reference: `Patient/${enrolment.patient.id}` };
-    this.#requester = optionalReference(given, 'practitioner');
-    this.#organization = optionalReference(given, 'organization');
+    this.#requester = given.bundleReference('practitioner');
+    this.#organization = given.bundleReference('organization');
     this.#conditions = given.references('condition').map(({ value }) => asBundleReference(value));
-    this.#today = enrolment.now.slice(0, 10);
+    this.#authoredOn = given.text('authoredOn')?.value ?? enrolment.now;
   }
 
   /** Two running courses would order every dose twice. */
@@ -426,7 +428,7 @@ class CoursePlan {
       code: { ...activity.code, text },
       subject: this.#subject,
       occurrencePeriod,
-      authoredOn: this.#enrolment.now,
+      authoredOn: this.#authoredOn,
       ...(this.#requester && { requester: this.#requester }),
       ...(performer && { performer: [performer] }),
       ...(this.#conditions.length > 0 && { reasonReference: [...this.#conditions] }),
@@ -443,7 +445,7 @@ class CoursePlan {
   }
 
   #ketamineOrder(activity: ActivityDefinition, plan: Reference<never>): MedicationRequest {
-    const encounter = optionalReference(this.#given, 'encounter');
+    const encounter = this.#given.bundleReference('encounter');
     return {
       resourceType: 'MedicationRequest',
       meta: { profile: [usCoreProfile('medicationrequest')] },
@@ -455,7 +457,7 @@ class CoursePlan {
       ...(activity.productCodeableConcept && { medicationCodeableConcept: activity.productCodeableConcept }),
       subject: this.#subject,
       ...(encounter && { encounter: encounter }),
-      authoredOn: this.#enrolment.now,
+      authoredOn: this.#authoredOn,
       ...(this.#requester && { requester: this.#requester }),
       ...(this.#conditions.length > 0 && { reasonReference: [...this.#conditions] }),
       instantiatesCanonical: [this.#protocol.canonical],
@@ -473,7 +475,7 @@ class CoursePlan {
     orders: readonly Draft[],
     drug: Draft | undefined,
   ): Resource {
-    const encounter = optionalReference(this.#given, 'encounter');
+    const encounter = this.#given.bundleReference('encounter');
     const supporting = this.#given.references('supportingInfo').map(({ value }) => asBundleReference(value));
     return {
       resourceType: 'CarePlan',
@@ -494,7 +496,7 @@ class CoursePlan {
       subject: this.#subject,
       ...(encounter && { encounter }),
       period: { start: this.#firstDay() },
-      created: this.#today,
+      created: this.#authoredOn,
       ...(this.#requester && { author: this.#requester }),
       ...(team && { careTeam: [team.reference] }),
       ...(this.#conditions.length > 0 && { addresses: [...this.#conditions] }),
@@ -506,11 +508,6 @@ class CoursePlan {
 }
 
 const DAYS_OF: Readonly<Record<string, number>> = { d: 1, wk: 7, mo: 30 };
-
-function optionalReference(given: Given, name: string): Reference<never> | undefined {
-  const placed = given.reference(name);
-  return placed && asBundleReference(placed.value);
-}
 
 function xml(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');

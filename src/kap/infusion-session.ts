@@ -2,6 +2,7 @@ import type { CodeableConcept, Identifier, Procedure, ServiceRequest } from '@me
 import type { Issue } from '../fhir/failure.ts';
 import { millisecondsOf } from './instant.ts';
 import { type RatedScale, readScores } from './instruments.ts';
+import { refuseOtherContent } from './message.ts';
 import { fault, type Given, type Placed } from './parameters.ts';
 import { compact, type PlannedCourse, refuseDisorder, sameInstant } from './session.ts';
 import { businessIdentifier } from './transaction.ts';
@@ -35,7 +36,12 @@ export type InfusionSession = {
 const STATUSES = ['completed', 'stopped', 'not-done'] as const;
 
 /** Reads and judges; faults go to `issues`, and then the answer is not to be used. */
-export function readInfusionSession(given: Given, course: PlannedCourse, issues: Issue[]): InfusionSession {
+export function readInfusionSession(
+  given: Given,
+  course: PlannedCourse,
+  digest: string,
+  issues: Issue[],
+): InfusionSession {
   const status = readStatus(given, issues);
   const times = readTimes(given, status, issues);
   const correction = given.boolean('correction')?.value ?? false;
@@ -61,7 +67,7 @@ export function readInfusionSession(given: Given, course: PlannedCourse, issues:
       ),
     );
   }
-  if (!correction && recorded !== undefined) refuseAnotherSession(recorded, times, issues);
+  if (!correction && recorded !== undefined) refuseAnotherSession(recorded, times, digest, issues);
   if (status !== 'not-done') refuseOverlap(course, recorded, times, issues);
   return {
     status,
@@ -183,13 +189,15 @@ function keyOf(
   return `${key}-not-done${millisecondsOf(slot) === undefined ? '' : `-${compact(slot ?? '')}`}`;
 }
 
-function refuseAnotherSession(recorded: Procedure, times: Times, issues: Issue[]): void {
+function refuseAnotherSession(recorded: Procedure, times: Times, digest: string, issues: Issue[]): void {
+  const before = issues.length;
   for (const name of ['start', 'end'] as const) {
     const at = times[name];
     if (at === undefined || sameInstant(recorded.performedPeriod?.[name], at.value)) continue;
     const text = `This session is recorded with another ${name}. Send correction = true to correct it, or name another session.`;
     issues.push(fault('conflict', text, at.place));
   }
+  if (issues.length === before) refuseOtherContent(recorded, digest, issues);
 }
 
 /** One patient cannot have two infusions at once: the same visit under another number would double the dose. */

@@ -19,7 +19,6 @@ import {
   usCoreProfile,
 } from './codes.ts';
 import { fault, type Given, type ParameterDefinition, type Placed } from './parameters.ts';
-import { compact } from './session.ts';
 import { type SessionContext, score } from './session-resources.ts';
 import { businessIdentifier } from './transaction.ts';
 
@@ -112,6 +111,8 @@ export const SCORE_PARAMETER: ParameterDefinition = {
 
 export type RatedScale = {
   readonly code: string;
+  /** What its identifiers end with: the instrument, and its number where it is rated more than once. */
+  readonly part: string;
   readonly instrument: Instrument;
   readonly at?: string;
   readonly items: readonly number[];
@@ -122,6 +123,7 @@ export type RatedScale = {
 /** The scales given, each checked against its form. */
 export function readScores(given: Given, issues: Issue[]): readonly RatedScale[] {
   const seen = new Set<string>();
+  const counts = new Map<string, number>();
   return given.parts('score').flatMap((part) => {
     const code = part.text('instrument');
     const instrument = INSTRUMENTS[code?.value ?? ''];
@@ -141,10 +143,14 @@ export function readScores(given: Given, issues: Issue[]): readonly RatedScale[]
     const total = part.number('total');
     const riskLevel = part.text('riskLevel');
     refuseBadAnswers(code.value, instrument, { items, total, riskLevel, place: part.place }, issues);
+    const count = (counts.get(code.value) ?? 0) + 1;
+    counts.set(code.value, count);
     const sum = instrument.form ? items.reduce((all, { value }) => all + value, 0) : total?.value;
     return [
       {
         code: code.value,
+        // Not the time: a correction of the time must find the same resources.
+        part: count === 1 ? code.value : `${code.value}-${count}`,
         instrument,
         items: items.map(({ value }) => value),
         ...(at && { at: at.value }),
@@ -204,12 +210,11 @@ export function addScale(
   add: (resource: Resource) => Reference<never>,
 ): void {
   const at = scale.at ?? sessionTime;
-  const part = `${scale.code}-${compact(at)}`;
   const rater = scale.instrument.ratedBy === 'patient' ? context.subject : clinician;
   const observe = (suffix: string, code: CodeableConcept, isLoinc: boolean): Observation => ({
     resourceType: 'Observation',
     ...(isLoinc && { meta: { profile: [usCoreProfile('observation-screening-assessment')] } }),
-    identifier: [businessIdentifier('Observation', `${context.key}-${part}${suffix}`)],
+    identifier: [businessIdentifier('Observation', `${context.key}-${scale.part}${suffix}`)],
     status: 'final',
     category: [concept({ system: SYSTEM.observationCategory, code: 'survey', display: 'Survey' })],
     code,
@@ -224,7 +229,7 @@ export function addScale(
   }
   const { total, title, form } = scale.instrument;
   if (total === undefined || scale.total === undefined) return;
-  const answers = form && add(answersOf(scale, form, total, part, at, context));
+  const answers = form && add(answersOf(scale, form, total, at, context));
   const derivedFrom = answers ? { derivedFrom: [answers] } : {};
   const isLoinc = total.system === SYSTEM.loinc;
   add({
@@ -270,14 +275,13 @@ function answersOf(
   scale: RatedScale,
   form: NonNullable<Instrument['form']>,
   total: Coding,
-  part: string,
   at: string,
   context: SessionContext,
 ): QuestionnaireResponse {
   return {
     resourceType: 'QuestionnaireResponse',
     meta: { profile: [usCoreProfile('questionnaireresponse')] },
-    identifier: businessIdentifier('QuestionnaireResponse', `${context.key}-${part}`),
+    identifier: businessIdentifier('QuestionnaireResponse', `${context.key}-${scale.part}`),
     questionnaire: `${CANONICAL_BASE}/Questionnaire/${form.id}|1.0.0`,
     status: 'completed',
     subject: context.subject,

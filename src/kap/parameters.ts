@@ -107,6 +107,12 @@ export class Given {
     return this.references(name)[0];
   }
 
+  /** As a transaction writes it. */
+  bundleReference(name: string): Reference<never> | undefined {
+    const placed = this.reference(name);
+    return placed && asBundleReference(placed.value);
+  }
+
   references(name: string): readonly Placed<Reference>[] {
     return this.#all<Reference>(name, isObject, ['Reference']);
   }
@@ -296,7 +302,10 @@ export function asOperationParameters(definitions: readonly ParameterDefinition[
       max: many ? '*' : '1',
       documentation: documented,
       ...(type === undefined ? {} : { type: type as NonNullable<OperationDefinitionParameter['type']> }),
-      ...(targets && { targetProfile: targets.map((target) => `http://hl7.org/fhir/StructureDefinition/${target}`) }),
+      ...(targets &&
+        !severalTypes && {
+          targetProfile: targets.map((target) => `http://hl7.org/fhir/StructureDefinition/${target}`),
+        }),
       ...(part ? { part: asOperationParameters(part) } : {}),
     };
   });

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import type {
   AdverseEvent,
   CodeableConcept,
@@ -32,11 +31,11 @@ import {
 import { type InfusionAnswers, readAnswers } from './infusion-answers.ts';
 import { INFUSION_PARAMETERS } from './infusion-parameters.ts';
 import { type InfusionSession, readInfusionSession } from './infusion-session.ts';
-import { millisecondsOf } from './instant.ts';
 import { addScale } from './instruments.ts';
+import { messageDigest, messageTags, repeated } from './message.ts';
 import { asBundleReference, type Given, readParameters } from './parameters.ts';
 import { type Recorded, refused } from './recorded.ts';
-import { PlannedCourse, type SessionRequest } from './session.ts';
+import { minutesBetween, PlannedCourse, type SessionRequest } from './session.ts';
 import {
   chartNote,
   type SessionContext,
@@ -63,12 +62,18 @@ import { bundleReference, businessIdentifier, replaceStored, transactionOf } fro
 export function recordInfusion(request: SessionRequest): Recorded {
   const issues: Issue[] = [];
   const course = new PlannedCourse(request.carePlan, request.course);
-  course.refuseUnlessActive(issues);
   const given = readParameters(request.parameters, INFUSION_PARAMETERS, issues);
-  const session = readInfusionSession(given, course, issues);
+  const digest = messageDigest(request.parameters);
+  const before = repeated(course.procedures('kap-infusion'), digest, given);
+  if (issues.length === 0 && before !== undefined) return before.answer;
+  course.refuseUnlessActive(issues);
+  const session = readInfusionSession(given, course, digest, issues);
   const answers = readAnswers(given, issues);
   if (issues.length > 0) return refused(issues);
-  return { ok: true, bundle: transactionOf(new InfusionRecord(request, course, given, session, answers).entries()) };
+  return {
+    ok: true,
+    bundle: transactionOf(new InfusionRecord(request, course, given, session, answers, digest).entries()),
+  };
 }
 
 class InfusionRecord {
@@ -77,6 +82,7 @@ class InfusionRecord {
   readonly #given: Given;
   readonly #session: InfusionSession;
   readonly #answers: InfusionAnswers;
+  readonly #digest: string;
   readonly #context: SessionContext;
   readonly #drafts: SessionDrafts;
   readonly #encounterUuid: string;
@@ -90,8 +96,9 @@ class InfusionRecord {
     given: Given,
     session: InfusionSession,
     answers: InfusionAnswers,
+    digest: string,
   ) {
-    const nurse = optional(given, 'nurse');
+    const nurse = given.bundleReference('nurse');
     if (nurse === undefined) throw new TypeError('a session without a nurse was let through');
     const organization = course.organization();
     this.#request = request;
@@ -99,6 +106,7 @@ class InfusionRecord {
     this.#given = given;
     this.#session = session;
     this.#answers = answers;
+    this.#digest = digest;
     this.#nurse = nurse;
     this.#encounterUuid = request.newUuid();
     this.#procedureUuid = request.newUuid();
@@ -125,7 +133,7 @@ class InfusionRecord {
     const administration = status === 'not-done' ? undefined : drafts.add(this.#administration(supporting));
     const checklist = this.#checklist();
     if (checklist !== undefined) drafts.add(checklist);
-    const monitor = optional(this.#given, 'monitor');
+    const monitor = this.#given.bundleReference('monitor');
     for (const reading of readings) {
       for (const observation of vitalObservations(reading, this.#context, this.#nurse, monitor))
         drafts.add(observation);
@@ -154,7 +162,7 @@ class InfusionRecord {
     const came = status !== 'not-done' || arrival !== undefined;
     const period = { ...(arrival && { start: arrival }), ...(departure && { end: departure }) };
     const minutes = minutesBetween(arrival, departure);
-    const location = optional(this.#given, 'location');
+    const location = this.#given.bundleReference('location');
     const episode = this.#course.episode();
     return {
       resourceType: 'Encounter',
@@ -191,7 +199,7 @@ class InfusionRecord {
   }
 
   #participants(): EncounterParticipant[] {
-    const prescriber = optional(this.#given, 'prescriber');
+    const prescriber = this.#given.bundleReference('prescriber');
     const type = (code: string, display: string) => [concept({ system: SYSTEM.participationType, code, display })];
     return [
       { type: type('PPRF', 'primary performer'), individual: this.#nurse },
@@ -202,15 +210,15 @@ class InfusionRecord {
   #procedure(): Procedure {
     const { status, statusReason, key, start, end, order, number } = this.#session;
     const { organization } = this.#context;
-    const pump = optional(this.#given, 'pump');
-    const location = optional(this.#given, 'location');
+    const pump = this.#given.bundleReference('pump');
+    const location = this.#given.bundleReference('location');
     const complication = this.#given.parts('adverseEvent').flatMap((event) => event.concept('event')?.value ?? []);
     const minutes = minutesBetween(start, end);
     // CPT 96365 covers an infusion from 16 minutes; a shorter one is billed as a push, which nobody did here.
     const billed = minutes !== undefined && minutes >= 16 ? [{ system: SYSTEM.cpt, code: '96365' }] : [];
     return {
       resourceType: 'Procedure',
-      meta: { profile: [usCoreProfile('procedure')] },
+      meta: { profile: [usCoreProfile('procedure')], tag: messageTags(this.#session.recorded, this.#digest) },
       identifier: [businessIdentifier('Procedure', key)],
       instantiatesCanonical: [...(this.#request.carePlan.instantiatesCanonical ?? [])],
       basedOn: this.#basedOn(),
@@ -249,9 +257,9 @@ class InfusionRecord {
   #administration(supportingInformation: readonly Reference<never>[]): MedicationAdministration {
     const { status, statusReason, key, start = '', end = '', doseMg = 0, weightKg } = this.#session;
     const order = this.#course.medicationRequest();
-    const witness = optional(this.#given, 'witness');
-    const pump = optional(this.#given, 'pump');
-    const confirmedBy = optional(this.#given, 'doseConfirmedBy');
+    const witness = this.#given.bundleReference('witness');
+    const pump = this.#given.bundleReference('pump');
+    const confirmedBy = this.#given.bundleReference('doseConfirmedBy');
     const minutes = minutesBetween(start, end) ?? 0;
     const perKg = weightKg === undefined ? '' : ` (${Number((doseMg / weightKg).toFixed(2))} mg/kg x ${weightKg} kg)`;
     const doer = (code: 'performer' | 'witness', display: string, actor: Reference<never>) => ({
@@ -339,7 +347,7 @@ class InfusionRecord {
   /** What was drawn and not given, with who discarded it and who watched. */
   #waste(): Observation | undefined {
     const { wasteMg, end } = this.#session;
-    const witness = optional(this.#given, 'witness');
+    const witness = this.#given.bundleReference('witness');
     if (wasteMg === undefined || witness === undefined) return undefined;
     return {
       ...this.#observation('wasted', 'procedure', concept(kapCoding('ketamine-wasted')), end ?? this.#time()),
@@ -440,7 +448,7 @@ class InfusionRecord {
     const text = this.#given.text('note')?.value;
     const { key, number, arrival, start, end, departure } = this.#session;
     if (text === undefined) return;
-    const authenticator = optional(this.#given, 'prescriber');
+    const authenticator = this.#given.bundleReference('prescriber');
     const identifier = businessIdentifier('DocumentReference', `${key}-note`);
     const from = start ?? arrival ?? this.#time();
     this.#drafts.add(
@@ -479,8 +487,8 @@ class InfusionRecord {
   }
 
   #addProvenance(): void {
-    const verifier = optional(this.#given, 'prescriber');
-    const part = `provenance-${hash('sha256', JSON.stringify(this.#request.parameters)).slice(0, 16)}`;
+    const verifier = this.#given.bundleReference('prescriber');
+    const part = `provenance-${this.#digest}`;
     this.#drafts.addOnce(
       sessionProvenance(this.#context, part, this.#drafts.references, this.#request.now, [
         { type: 'author', who: this.#nurse },
@@ -492,14 +500,3 @@ class InfusionRecord {
 
 /** The end of a reading's identifier, after the key of its session. */
 const READING = /^-(bp|hr|spo2|rr|temp|moaas)-\d{8}T\d{6}Z$/;
-
-function optional(given: Given, name: string): Reference<never> | undefined {
-  const placed = given.reference(name);
-  return placed && asBundleReference(placed.value);
-}
-
-/** Whole minutes, as bills and reports count; undefined without both ends. */
-function minutesBetween(start: string | undefined, end: string | undefined): number | undefined {
-  const [from, to] = [millisecondsOf(start), millisecondsOf(end)];
-  return from === undefined || to === undefined ? undefined : Number(((to - from) / 60_000).toFixed(2));
-}

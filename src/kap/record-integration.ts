@@ -1,18 +1,9 @@
-import { hash } from 'node:crypto';
-import type {
-  Binary,
-  Coding,
-  DocumentReference,
-  Encounter,
-  Identifier,
-  Procedure,
-  Reference,
-  ServiceRequest,
-} from '@medplum/fhirtypes';
+import type { Bundle, Coding, Encounter, Identifier, Procedure, Reference, ServiceRequest } from '@medplum/fhirtypes';
 import type { Issue } from '../fhir/failure.ts';
-import { concept, IDEMPOTENCY_KEY, kapCoding, LOINC, NUCC, SNOMED, SYSTEM, usCoreProfile } from './codes.ts';
+import { concept, kapCoding, LOINC, NUCC, SNOMED, SYSTEM, usCoreProfile } from './codes.ts';
 import { millisecondsOf } from './instant.ts';
 import { addScale, type RatedScale, readScores, SCORE_PARAMETER } from './instruments.ts';
+import { messageDigest, messagesOf, messageTags, refuseOtherContent, repeated } from './message.ts';
 import {
   asBundleReference,
   fault,
@@ -22,9 +13,17 @@ import {
   readParameters,
 } from './parameters.ts';
 import type { Policy } from './policy.ts';
+import { type PsychotherapyNote, psychotherapyNote, psychotherapyNoteIdentifier } from './psychotherapy-note.ts';
 import { type Recorded, refused } from './recorded.ts';
-import { PlannedCourse, refersTo, refuseDisorder, type SessionRequest, sameInstant } from './session.ts';
-import { base64, chartNote, type SessionContext, SessionDrafts, sessionProvenance, ucum } from './session-resources.ts';
+import {
+  minutesBetween,
+  PlannedCourse,
+  refersTo,
+  refuseDisorder,
+  type SessionRequest,
+  sameInstant,
+} from './session.ts';
+import { chartNote, type SessionContext, SessionDrafts, sessionProvenance, ucum } from './session-resources.ts';
 import { bundleReference, businessIdentifier, replaceStored, transactionOf } from './transaction.ts';
 
 /**
@@ -37,7 +36,7 @@ export const INTEGRATION_PARAMETERS: readonly ParameterDefinition[] = [
     types: ['Reference'],
     targets: ['Procedure'],
     documentation:
-      'The infusion that this session works with; unless told, the latest one before it that has no therapy yet.',
+      'The infusion that this session works with; unless told, the one that is running, else the latest before it that has no therapy yet.',
   },
   { name: 'identifier', types: ['Identifier'], documentation: 'The identifier of this session in the sending system.' },
   {
@@ -85,12 +84,59 @@ export const INTEGRATION_PARAMETERS: readonly ParameterDefinition[] = [
 export function recordIntegration(request: SessionRequest): Recorded {
   const issues: Issue[] = [];
   const course = new PlannedCourse(request.carePlan, request.course);
-  course.refuseUnlessActive(issues);
   const given = readParameters(request.parameters, INTEGRATION_PARAMETERS, issues);
-  const session = readSession(given, course, request.policy, issues);
+  // Not even a digest of the psychotherapy note enters the chart: it has one of its own, beside the note.
+  const digest = messageDigest(request.parameters, ['psychotherapyNote']);
+  const before = repeated(course.procedures('kap-integration-session'), digest, given);
+  if (issues.length === 0 && before !== undefined) {
+    return before.answer.ok
+      ? withNoteOf(request, course, given, before.procedure, before.answer.bundle)
+      : before.answer;
+  }
+  course.refuseUnlessActive(issues);
+  const session = readSession(given, course, request.policy, digest, issues);
   if (session === undefined || issues.length > 0) return refused(issues);
-  const record = new IntegrationRecord(request, course, given, session);
-  return { ok: true, bundle: transactionOf(record.entries(), record.notes) };
+  const record = new IntegrationRecord(request, course, given, session, digest);
+  const entries = record.entries();
+  const note = record.note();
+  return { ok: true, bundle: transactionOf([...entries, ...(note?.entries ?? [])], note?.notes) };
+}
+
+/**
+ * A repeated message with a psychotherapy note: the note is not part of what made the message known, so it is looked
+ * at on its own. It is there (nothing happens), it is missing (it is added), or another one is there (a conflict).
+ */
+function withNoteOf(
+  request: SessionRequest,
+  course: PlannedCourse,
+  given: Given,
+  procedure: Procedure,
+  answer: Bundle,
+): Recorded {
+  const placed = given.text('psychotherapyNote');
+  const therapist = given.reference('therapist');
+  const { system } = businessIdentifier('Procedure', '');
+  const key = procedure.identifier?.find((identifier) => identifier.system === system)?.value;
+  if (placed === undefined || therapist === undefined || key === undefined) return { ok: true, bundle: answer };
+  const digest = messageDigest(request.parameters);
+  const stored = course.withIdentifier('DocumentReference', psychotherapyNoteIdentifier(key));
+  if (stored !== undefined) {
+    if (messagesOf(stored).includes(digest)) return { ok: true, bundle: answer };
+    const text = 'This session has another psychotherapy note. Send correction = true to replace it.';
+    return refused([fault('conflict', text, placed.place)]);
+  }
+  const organization = course.organization();
+  const context = {
+    key,
+    subject: course.subject,
+    encounter: procedure.encounter as Reference<never>,
+    ...(organization && { organization }),
+    correction: false,
+    newUuid: request.newUuid,
+  };
+  const note = { text: placed.value, date: request.now, author: asBundleReference(therapist.value), digest };
+  const { entries, notes } = psychotherapyNote(context, note, request.now);
+  return { ok: true, bundle: transactionOf([...(answer.entry ?? []), ...entries], notes) };
 }
 
 type IntegrationSession = {
@@ -98,6 +144,8 @@ type IntegrationSession = {
   readonly number: number;
   readonly order?: ServiceRequest;
   readonly key: string;
+  /** The Procedure that is recorded for it. */
+  readonly recorded?: Procedure;
   readonly identifier?: Identifier;
   readonly correction: boolean;
   readonly start: string;
@@ -112,6 +160,7 @@ function readSession(
   given: Given,
   course: PlannedCourse,
   policy: Policy,
+  digest: string,
   issues: Issue[],
 ): IntegrationSession | undefined {
   const start = given.text('start');
@@ -141,12 +190,14 @@ function readSession(
   const identifier = given.identifier('identifier')?.value;
   const key = identifier?.value ?? keyOf(course, infusion, position);
   const correction = given.boolean('correction')?.value ?? false;
-  refuseAnother(given, course, key, correction, { start, end }, issues);
+  const recorded = course.withIdentifier('Procedure', businessIdentifier('Procedure', key));
+  refuseAnother(given, recorded, digest, correction, { start, end }, issues);
   return {
     infusion,
     number: position + 1,
     ...(order && { order }),
     key,
+    ...(recorded && { recorded }),
     ...(identifier && { identifier }),
     correction,
     start: start.value,
@@ -182,7 +233,12 @@ function infusionOf(
     .procedures('kap-integration-session')
     .find(({ performedPeriod }) => sameInstant(performedPeriod?.start, start.value));
   const ofSame = infusions.find(({ id }) => same !== undefined && namesInfusion(same, `Procedure/${id}`));
-  const found = ofSame ?? latestWithoutTherapy(start.value, infusions, course, policy);
+  const at = millisecondsOf(start.value) ?? 0;
+  const running = infusions.find(
+    ({ performedPeriod }) =>
+      at >= (millisecondsOf(performedPeriod?.start) ?? Infinity) && at < (millisecondsOf(performedPeriod?.end) ?? 0),
+  );
+  const found = ofSame ?? running ?? latestWithoutTherapy(start.value, infusions, course, policy);
   if (found === undefined) {
     const text = `No infusion without therapy ended in the ${policy.integrationMissedAfterDays} days before. Name the infusion.`;
     issues.push(fault('business-rule', text, start.place));
@@ -222,23 +278,24 @@ function keyOf(course: PlannedCourse, infusion: Procedure, position: number): st
 
 function refuseAnother(
   given: Given,
-  course: PlannedCourse,
-  key: string,
+  recorded: Procedure | undefined,
+  digest: string,
   correction: boolean,
   times: { start: Placed<string>; end: Placed<string> },
   issues: Issue[],
 ): void {
-  const recorded = course.withIdentifier('Procedure', businessIdentifier('Procedure', key));
   const place = given.boolean('correction')?.place ?? given.place;
   if (correction && recorded === undefined) {
     issues.push(fault('not-found', 'There is nothing recorded of this session to correct.', place));
   }
   if (correction || recorded === undefined) return;
+  const before = issues.length;
   for (const name of ['start', 'end'] as const) {
     if (sameInstant(recorded.performedPeriod?.[name], times[name].value)) continue;
     const text = `A session for this infusion is recorded with another ${name}. Send correction = true to correct it; a further session needs an identifier of its own.`;
     issues.push(fault('conflict', text, times[name].place));
   }
+  if (issues.length === before) refuseOtherContent(recorded, digest, issues);
 }
 
 class IntegrationRecord {
@@ -246,21 +303,28 @@ class IntegrationRecord {
   readonly #course: PlannedCourse;
   readonly #given: Given;
   readonly #session: IntegrationSession;
+  readonly #digest: string;
   readonly #context: SessionContext;
   readonly #drafts: SessionDrafts;
   readonly #encounterUuid: string;
   readonly #procedureUuid: string;
   readonly #infusion: Reference<never>;
   readonly #conditions: readonly Reference<never>[];
-  readonly #notes = new Set<string>();
 
-  constructor(request: SessionRequest, course: PlannedCourse, given: Given, session: IntegrationSession) {
+  constructor(
+    request: SessionRequest,
+    course: PlannedCourse,
+    given: Given,
+    session: IntegrationSession,
+    digest: string,
+  ) {
     const organization = course.organization();
     const visit = session.during ? course.encounterOf(session.infusion) : undefined;
     this.#request = request;
     this.#course = course;
     this.#given = given;
     this.#session = session;
+    this.#digest = digest;
     this.#encounterUuid = request.newUuid();
     this.#procedureUuid = request.newUuid();
     this.#infusion = { reference: `Procedure/${session.infusion.id}` };
@@ -277,15 +341,10 @@ class IntegrationRecord {
     };
   }
 
-  /** The psychotherapy note and its text, once the entries are made. */
-  get notes(): ReadonlySet<string> {
-    return this.#notes;
-  }
-
   entries() {
     const drafts = this.#drafts;
-    const { scales, therapist, arrival, start } = this.#session;
-    const cpt = psychotherapyCpt(this.#minutes());
+    const { scales, therapist, arrival, start, end } = this.#session;
+    const cpt = psychotherapyCpt(minutesBetween(start, end) ?? 0);
     if (this.#context.encounter.reference === `urn:uuid:${this.#encounterUuid}`) {
       drafts.add(this.#encounter(cpt), this.#encounterUuid);
     }
@@ -295,17 +354,10 @@ class IntegrationRecord {
     this.#addProgressNote();
     this.#completeOrder();
     const author = [{ type: 'author' as const, who: therapist }];
-    const digest = digestOf(this.#request.parameters);
     drafts.addOnce(
-      sessionProvenance(this.#context, `provenance-${digest}`, drafts.references, this.#request.now, author),
+      sessionProvenance(this.#context, `provenance-${this.#digest}`, drafts.references, this.#request.now, author),
     );
-    this.#addPsychotherapyNote(digest);
     return drafts.entries;
-  }
-
-  #minutes(): number {
-    const { start, end } = this.#session;
-    return ((millisecondsOf(end) ?? 0) - (millisecondsOf(start) ?? 0)) / 60_000;
   }
 
   #reasons(): Reference<never>[] {
@@ -348,7 +400,7 @@ class IntegrationRecord {
         },
       ],
       period: { start: arrived, end },
-      length: ucum(minutesOf(arrived, end), 'min'),
+      length: ucum(minutesBetween(arrived, end) ?? 0, 'min'),
       reasonReference: this.#reasons(),
       ...(location && { location: [{ location: asBundleReference(location.value), status: 'completed' }] }),
       ...(this.#context.organization && { serviceProvider: this.#context.organization }),
@@ -364,7 +416,7 @@ class IntegrationRecord {
       modality?.text ?? (during ? 'Psychotherapy during the infusion' : 'Individual psychotherapy, KAP integration');
     return {
       resourceType: 'Procedure',
-      meta: { profile: [usCoreProfile('procedure')] },
+      meta: { profile: [usCoreProfile('procedure')], tag: messageTags(this.#session.recorded, this.#digest) },
       identifier: [businessIdentifier('Procedure', key)],
       instantiatesCanonical: [...(this.#request.carePlan.instantiatesCanonical ?? [])],
       basedOn: [
@@ -411,60 +463,23 @@ class IntegrationRecord {
     this.#drafts.change(replaceStored(order, { status: 'completed' }));
   }
 
-  /** Nothing of the chart refers to it, so that a delivery without it has no loose end. */
-  #addPsychotherapyNote(digest: string): void {
+  /** The psychotherapy note, when there is one. */
+  note(): PsychotherapyNote | undefined {
     const text = this.#given.text('psychotherapyNote')?.value;
-    if (text === undefined) return;
-    const { key, therapist } = this.#session;
-    const part = 'psychotherapy-note';
-    const [noteUuid, binaryUuid] = [this.#request.newUuid(), this.#request.newUuid()];
-    const identifier = businessIdentifier('DocumentReference', `${key}-${part}`);
-    const binary: Binary = {
-      resourceType: 'Binary',
-      meta: { tag: [{ system: IDEMPOTENCY_KEY, code: `${key}-${part}` }] },
-      contentType: 'text/plain; charset=utf-8',
-      securityContext: bundleReference('DocumentReference', noteUuid),
-      data: base64(text),
+    if (text === undefined) return undefined;
+    const stored = this.#course.withIdentifier('DocumentReference', psychotherapyNoteIdentifier(this.#session.key));
+    const note = {
+      text,
+      date: stored?.date ?? this.#request.now,
+      author: this.#session.therapist,
+      digest: messageDigest(this.#request.parameters),
     };
-    const note: DocumentReference = {
-      resourceType: 'DocumentReference',
-      identifier: [identifier],
-      status: 'current',
-      docStatus: 'final',
-      type: concept(kapCoding('psychotherapy-note')),
-      category: [concept(kapCoding('psychotherapy-note'))],
-      subject: this.#context.subject,
-      date: this.#course.withIdentifier('DocumentReference', identifier)?.date ?? this.#request.now,
-      author: [therapist],
-      ...(this.#context.organization && { custodian: this.#context.organization }),
-      content: [
-        { attachment: { contentType: binary.contentType, url: `urn:uuid:${binaryUuid}`, title: 'Psychotherapy note' } },
-      ],
-      context: { encounter: [this.#context.encounter] },
-    };
-    const targets = [this.#drafts.add(binary, binaryUuid), this.#drafts.add(note, noteUuid)];
-    for (const { reference } of targets) this.#notes.add(reference ?? '');
-    this.#drafts.addOnce(
-      sessionProvenance(this.#context, `${part}-${digest}`, targets, this.#request.now, [
-        { type: 'author', who: therapist },
-      ]),
-    );
+    return psychotherapyNote(this.#context, note, this.#request.now);
   }
-}
-
-/** Tells one message from another. The psychotherapy note stays out: not even a digest of it enters the chart. */
-function digestOf(parameters: unknown): string {
-  const { parameter } = parameters as { parameter: readonly { name: string }[] };
-  const chart = parameter.filter(({ name }) => name !== 'psychotherapyNote');
-  return hash('sha256', JSON.stringify(chart)).slice(0, 16);
 }
 
 /** CPT of individual psychotherapy by its minutes (rule R-23); the ranges are those of the code set. */
 function psychotherapyCpt(minutes: number): Coding[] {
   const code = minutes >= 53 ? '90837' : minutes >= 38 ? '90834' : minutes >= 16 ? '90832' : undefined;
   return code === undefined ? [] : [{ system: SYSTEM.cpt, code }];
-}
-
-function minutesOf(start: string, end: string): number {
-  return Number((((millisecondsOf(end) ?? 0) - (millisecondsOf(start) ?? 0)) / 60_000).toFixed(2));
 }

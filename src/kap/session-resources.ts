@@ -192,7 +192,7 @@ export function base64(text: string): string {
  * @param part distinguishes the Provenances of one session; one that is there already is not written again
  */
 export function sessionProvenance(
-  context: SessionContext,
+  context: Pick<SessionContext, 'key' | 'organization' | 'correction'>,
   part: string,
   target: readonly Reference<never>[],
   recorded: string,

@@ -175,3 +175,9 @@ export function sameInstant(a: string | undefined, b: string | undefined): boole
   const first = millisecondsOf(a);
   return first !== undefined && first === millisecondsOf(b);
 }
+
+/** Minutes with two decimals; undefined without both ends. */
+export function minutesBetween(start: string | undefined, end: string | undefined): number | undefined {
+  const [from, to] = [millisecondsOf(start), millisecondsOf(end)];
+  return from === undefined || to === undefined ? undefined : Number(((to - from) / 60_000).toFixed(2));
+}

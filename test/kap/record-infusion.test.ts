@@ -1,5 +1,6 @@
-import type { Encounter, MedicationAdministration, Observation, Procedure } from '@medplum/fhirtypes';
+import type { Bundle, Encounter, MedicationAdministration, Observation, Procedure } from '@medplum/fhirtypes';
 import fc from 'fast-check';
+import { parametersOfCsv } from '../../src/kap/csv-request.ts';
 import { recordInfusion } from '../../src/kap/record-infusion.ts';
 import { identifiersOf } from '../../src/kap/transaction.ts';
 import { bundleOf, enrolled, infused, infusion, type Parameter, placesOf, sessionOf } from './chart.ts';
@@ -222,6 +223,32 @@ test('another infusion under a number that is taken, or at a time that is taken,
   expect(placesOf(infused(chart, later))).toEqual(['Parameters.parameter[1].valueDateTime conflict']);
 });
 
+test('a repeated message has no effect after its session was corrected, even where its times would fit another one', () => {
+  const chart = enrolled();
+  chart.apply(bundleOf(infused(chart, full())));
+  const correction = (time: string) => ({
+    ...full(),
+    ...replaced('session', { valueInteger: 1 }),
+    ...replaced('correction', { valueBoolean: true }),
+    ...replaced('start', { valueDateTime: at(time) }),
+  });
+  chart.apply(bundleOf(infused(chart, correction('09:30'))));
+  chart.apply(bundleOf(infused(chart, correction('09:31'))));
+  const before = JSON.stringify(chart.all());
+  expect(chart.apply(bundleOf(infused(chart, full())))).toEqual([]);
+  expect(chart.apply(bundleOf(infused(chart, correction('09:31'))))).toEqual([]);
+  expect(placesOf(infused(chart, correction('09:30')))).toEqual([expect.stringMatching(/valueBoolean conflict$/)]);
+  expect(JSON.stringify(chart.all())).toBe(before);
+});
+
+test('another dose for a recorded session is a conflict and never lost without a word', () => {
+  const chart = enrolled();
+  chart.apply(bundleOf(infused(chart)));
+  expect(placesOf(infused(chart, replaced('dose', { valueQuantity: quantity(43, 'mg') })))).toEqual([
+    'Parameters conflict',
+  ]);
+});
+
 test('without a number the next open infusion of the plan is recorded', () => {
   const chart = enrolled();
   chart.apply(bundleOf(infused(chart)));
@@ -442,8 +469,8 @@ test('all faults are named at once, and a plan that is not active is one of them
     ...replaced('x', { valueString: '' }),
   });
   expect(placesOf(result)).toEqual([
-    'CarePlan.status business-rule',
     'Parameters.parameter[6].name not-supported',
+    'CarePlan.status business-rule',
     'Parameters.parameter[2].valueDateTime business-rule',
     'Parameters.parameter[4].valueQuantity required',
   ]);
@@ -496,4 +523,25 @@ test('whatever is recorded, no two resources of a type share an identifier and n
     }),
     { numRuns: 30 },
   );
+});
+
+test('a table from a monitor with the session in the url records the same as Parameters', () => {
+  const csv = 'time,systolic,diastolic\n09:25,121,78\n';
+  const query = new URLSearchParams({
+    session: '1',
+    arrival: at('09:05'),
+    start: at('09:35'),
+    end: at('10:22'),
+    departure: at('11:35'),
+    dose: '34|http://unitsofmeasure.org|mg',
+    nurse: 'Practitioner/nurse',
+  });
+  const table = bundleOf(recordInfusion({ ...sessionOf(enrolled()), parameters: parametersOfCsv(csv, query) }));
+  const csvParameter = { name: 'vitalsCsv', valueString: csv };
+  const parts = bundleOf(infused(enrolled(), { csvParameter, ...replaced('session', { valueInteger: 1 }) }));
+  const summary = (bundle: Bundle) =>
+    bundle.entry?.map(({ resource }) => resource && { ...resource, meta: { ...resource.meta, tag: [] } });
+  expect(summary(table)).toEqual(summary(parts));
+  const wrong = { ...sessionOf(enrolled()), parameters: parametersOfCsv(csv, [...query, ['weight', 'heavy']]) };
+  expect(placesOf(recordInfusion(wrong))).toEqual(['Parameters.parameter[7].valueString value']);
 });
