@@ -20,6 +20,7 @@ import type { Change, UnitOfWork } from './store.ts';
 const TYPES = [
   'AdverseEvent',
   'CarePlan',
+  'CareTeam',
   'Consent',
   'DetectedIssue',
   'Encounter',
