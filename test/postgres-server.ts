@@ -12,14 +12,21 @@ import { livePostmaster } from '../src/postgres/embedded-process.ts';
 import { migrate } from '../src/postgres/migrate.ts';
 import { TEMPLATE_DATABASE, TEST_SERVER } from './postgres.ts';
 
-const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
+// Without the socket, so that a test can put something between a client and the server.
+const SETTINGS = {
+  unix_socket_directories: '',
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  max_connections: '200',
+};
 
 type Running = { readonly server: EmbeddedPostgres; readonly folder: string };
 const running = globalThis as typeof globalThis & { kapTestServer?: Running };
 
 export default async function startServer(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'kap-bridge-test-'));
-  const server = await openEmbeddedPostgres(folder, { as: 'service', settings: NOT_DURABLE });
+  const server = await openEmbeddedPostgres(folder, { as: 'service', settings: SETTINGS });
   stopWithThisProcess(folder);
   const template = new URL(server.url);
   template.pathname = `/${TEMPLATE_DATABASE}`;

@@ -6,7 +6,7 @@
  * systems), it is given CAP_DAC_OVERRIDE through setpriv, which is in every util-linux and works in a container.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { chownSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { Failure, issue } from '../fhir/failure.ts';
 
@@ -126,13 +126,8 @@ export type Postmaster = { readonly pid: number; readonly port: number; readonly
  */
 export function livePostmaster(cluster: string): Postmaster | null {
   const file = join(cluster, 'postmaster.pid');
-  let lines: string[];
-  try {
-    lines = readFileSync(file, 'utf8').split('\n');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
+  const lines = textOf(file)?.split('\n');
+  if (lines === undefined) return null;
   const pid = Number(lines[0]);
   if (!Number.isInteger(pid) || pid <= 0) return null; // being written
   if (!isPostgresOf(pid, cluster)) {
@@ -140,6 +135,28 @@ export function livePostmaster(cluster: string): Postmaster | null {
     return null;
   }
   return { pid, port: Number(lines[3] ?? 0), ready: lines[7]?.trim() === 'ready' };
+}
+
+/** Removes sockets whose server has ended: PostgreSQL itself takes a process number that was given anew for its owner. */
+export function removeStaleSockets(home: string, cluster: string): void {
+  for (const name of readdirSync(home)) {
+    if (!/^\.s\.PGSQL\.\d+\.lock$/.test(name)) continue;
+    const lock = join(home, name);
+    const pid = Number(textOf(lock)?.split('\n')[0] ?? 0);
+    if (pid === 0 || isPostgresOf(pid, cluster)) continue; // 0: being written, or gone
+    rmSync(lock, { force: true });
+    rmSync(lock.slice(0, -'.lock'.length), { force: true });
+  }
+}
+
+/** undefined when it is not there, or no longer. */
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 // A zombie has an empty command line and counts as ended.
