@@ -57,6 +57,11 @@ test('elements carry cardinality, types, targets, bindings and constraints', () 
   );
 });
 
+test('the status of a DetectedIssue has the codes of R4, not those of R5', () => {
+  const status = definitions.structure('DetectedIssue')?.elements.find(({ path }) => path === 'DetectedIssue.status');
+  expect(status?.binding?.valueSet).toBe('http://hl7.org/fhir/ValueSet/observation-status');
+});
+
 test('the elements of a content reference are those of the element it names', () => {
   expect(definitions.elementsOf('Observation.component.referenceRange')).toEqual(
     definitions.elementsOf('Observation.referenceRange'),

@@ -150,10 +150,18 @@ function targetName(canonical: string): string {
 }
 
 function digestBinding(binding: NonNullable<ElementSource['binding']>): BindingDigest {
-  return binding.valueSet === undefined
-    ? { strength: binding.strength }
-    : { strength: binding.strength, valueSet: withoutVersion(binding.valueSet) };
+  if (binding.valueSet === undefined) return { strength: binding.strength };
+  const valueSet = withoutVersion(binding.valueSet);
+  return { strength: binding.strength, valueSet: PUBLISHED_VALUE_SETS.get(valueSet) ?? valueSet };
 }
+
+/**
+ * Where the package binds a value set of R5 in a definition of R4: DetectedIssue.status has the codes of an
+ * Observation, `cancelled` among them (https://hl7.org/fhir/R4/detectedissue.html).
+ */
+const PUBLISHED_VALUE_SETS: ReadonlyMap<string, string> = new Map([
+  ['http://hl7.org/fhir/ValueSet/detectedissue-status', 'http://hl7.org/fhir/ValueSet/observation-status'],
+]);
 
 /** A canonical url without its `|version`. */
 export function withoutVersion(canonical: string): string {
