@@ -202,7 +202,7 @@ function linkEntries(
     return id === undefined ? undefined : `${draft.type}/${id}`;
   };
   for (const draft of drafts) {
-    if (draft.resource !== undefined) rewriteReferences(draft.resource, resolve, draft.place);
+    if (draft.resource !== undefined) rewriteReferences(draft.resource, resolve, draft.place, resolve);
   }
 }
 

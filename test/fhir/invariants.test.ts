@@ -60,7 +60,7 @@ function places(): Place[] {
 }
 
 /** JSON for an element of some type, so that a constraint sometimes holds and sometimes not. */
-function valueOf(code: string, literals: readonly string[]): fc.Arbitrary<unknown> {
+function elementValue(code: string, literals: readonly string[]): fc.Arbitrary<unknown> {
   const literal = fc.constantFrom('x', ...literals);
   const coding = fc.record({ system: literal, code: literal });
   switch (code) {
@@ -108,7 +108,8 @@ function nodeOf(path: string, literals: readonly string[], depth = 0): fc.Arbitr
     const type = element.types[0];
     if (type === undefined) continue;
     const isBackbone = type.code === 'BackboneElement' || type.code === 'Element';
-    const value = isBackbone && depth < 1 ? nodeOf(element.path, literals, depth + 1) : valueOf(type.code, literals);
+    const value =
+      isBackbone && depth < 1 ? nodeOf(element.path, literals, depth + 1) : elementValue(type.code, literals);
     const name = last.endsWith('[x]')
       ? last.slice(0, -3) + type.code.charAt(0).toUpperCase() + type.code.slice(1)
       : last;

@@ -53,7 +53,7 @@ function isOurs(path: string): boolean {
 // A read-only image or a full disk costs the next start a second, and nothing else: no failure here reaches a caller.
 function write(folder: string, name: string, content: string): boolean {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
     if (!isOurs(folder)) return false;
   } catch {
     return false;
