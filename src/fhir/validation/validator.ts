@@ -3,7 +3,7 @@
  * references, and the constraints in the table of invariants.
  *
  * Each type and backbone element is compiled by Ajv on its first use and shared by all types. Findings come all at
- * once, at most some hundreds; time and memory are bounded by the size of the input.
+ * once, up to the first MAX_FINDINGS; time and memory are bounded by the size of the input.
  */
 import { Ajv, type ValidateFunction } from 'ajv';
 import type { Definitions } from '../definitions.ts';
@@ -28,6 +28,12 @@ export type Validator = {
 
 /** Deeper than any real resource, and shallow enough for every recursion here. */
 export const MAX_DEPTH = 64;
+
+const AND_MORE: Issue = {
+  severity: 'information',
+  code: 'incomplete',
+  diagnostics: `These are the first ${MAX_FINDINGS} issues; there may be more`,
+};
 
 export function createValidator(definitions: Definitions): Validator {
   const scope: InvariantScope = { resource: {}, root: {}, containedIds: undefined };
@@ -60,7 +66,7 @@ export function createValidator(definitions: Definitions): Validator {
       }
       const issues: Issue[] = [];
       collect(resource, place, undefined, issues);
-      return issues.length > MAX_FINDINGS ? issues.slice(0, MAX_FINDINGS) : issues;
+      return issues.length < MAX_FINDINGS ? issues : [...issues.slice(0, MAX_FINDINGS), AND_MORE];
     },
   };
 }
