@@ -35,7 +35,7 @@ test('metrics count requests by interaction and status, without a url', async ()
   expect(text).not.toContain('some-id');
 });
 
-test('a database that does not answer is 503 with Retry-After, and its words stay inside', async () => {
+test('an unexpected error of the database is 500, and its words reach neither the caller nor the log', async () => {
   const token = await service.token();
   await service.as(token).get('/fhir/Patient/1').expect(404);
   const pool = service.clinic.database.clinicPool();

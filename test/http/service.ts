@@ -1,6 +1,7 @@
 /** The HTTP service on a record and a database of its own, without a port: supertest calls the application. */
 import { randomBytes } from 'node:crypto';
 import type { AuditEvent, Resource } from '@medplum/fhirtypes';
+import type { Application } from 'express';
 import { pino } from 'pino';
 import supertest from 'supertest';
 import { currentSigningKey, jwks } from '../../src/access/keys.ts';
@@ -19,6 +20,7 @@ export { BASE } from '../record/clinic.ts';
 
 export type TestService = {
   readonly clinic: TestClinic;
+  readonly app: Application;
   readonly http: ReturnType<typeof supertest>;
   /** Lines of the log. */
   readonly log: string[];
@@ -75,6 +77,7 @@ export async function startTestService(options: ServiceOptions = {}): Promise<Te
   const seen = new Set<string>();
   return {
     clinic,
+    app,
     http,
     log,
     token: async (scope = 'system/*.cruds', ttlSeconds = 300) =>
