@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { Failure } from '../fhir/failure.ts';
 import { register as registerConfig } from './config.ts';
+import { register as registerDemo } from './demo.ts';
 import { register as registerDelivery } from './delivery.ts';
 import { EXIT, EXIT_CODE_HELP, exitCodeOf } from './exit-codes.ts';
 import { register as registerMigrate } from './migrate.ts';
@@ -39,6 +40,7 @@ function createProgram(wiring: Wiring): Command {
   registerMigrate(program);
   registerConfig(program);
   registerToken(program);
+  registerDemo(program, wiring.startService);
   registerTarget(program);
   registerDelivery(program);
   for (const command of everyCommand(program)) command.exitOverride().copyInheritedSettings(program);
