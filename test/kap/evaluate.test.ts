@@ -1,5 +1,7 @@
 import type { Observation, Resource } from '@medplum/fhirtypes';
 import fc from 'fast-check';
+import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { createValidator } from '../../src/fhir/validation/validator.ts';
 import { concept, kapConcept, LOINC, SYSTEM } from '../../src/kap/codes.ts';
 import type { Evaluation } from '../../src/kap/evaluate.ts';
 import { atOffset, millisecondsOf } from '../../src/kap/instant.ts';
@@ -152,12 +154,15 @@ test('a finding is never made or withdrawn by a rule that cannot decide', () => 
   );
 });
 
-test('everything the rules write has one identifier, a subject and its labels', () => {
+const validator = createValidator(loadDefinitions());
+
+test('everything the rules write is valid R4 and has one identifier, a subject and its labels', () => {
   fc.assert(
     fc.property(courses, nows, (resources, now) => {
       const known = new Set(resources.map(({ resourceType, id }) => `${resourceType}/${id}`));
       for (const each of evaluate(resources, { now }).upserts) {
         if (known.has(`${each.resourceType}/${each.id}`)) continue;
+        expect(validator.validate(each)).toEqual([]);
         const { identifier, meta } = each as Observation;
         expect(identifier).toHaveLength(1);
         expect(meta?.security?.map(({ code }) => code)).toEqual(['R', 'PSY']);

@@ -189,6 +189,23 @@ describe('R-12 suicidality', () => {
     expect(item.interpretation?.[0]?.coding?.[0]?.code).toBe('suicidality-follow-up');
   });
 
+  test('an answer that stands only in the questionnaire counts as well, and only once', () => {
+    const response: Resource = {
+      resourceType: 'QuestionnaireResponse',
+      id: 'qr',
+      status: 'completed',
+      authored: at,
+      item: [{ linkId: '/44260-8', answer: [{ valueCoding: { system: SYSTEM.loinc, code: 'LA6569-3' } }] }],
+    };
+    expect(tasks(run([...setting(), response]).upserts)).toMatchObject([
+      { focus: { reference: 'QuestionnaireResponse/qr' }, authoredOn: at },
+    ]);
+    const scored = { ...item9('LA6569-3'), derivedFrom: [{ reference: 'QuestionnaireResponse/qr' }] };
+    expect(tasks(run([...setting(), response, scored]).upserts)).toMatchObject([
+      { focus: { reference: 'Observation/item9' } },
+    ]);
+  });
+
   test('says when to look again', () => {
     const { nextCheckAt } = run([...setting(), item9('LA6569-3')], { now: at });
     expect(nextCheckAt?.getTime()).toBe(Date.parse(at) + 3_600_001);

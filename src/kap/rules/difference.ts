@@ -270,9 +270,8 @@ const WAITING = new Set(['draft', 'requested', 'received', 'accepted', 'ready', 
  */
 export function settleTask(wanted: WantedTask, course: Course, changes: Changes, { engine, subject }: Writer): void {
   const own = changes.written(wanted.value);
+  // Priority and words are set once: whoever works on it may change them.
   const owned = {
-    priority: wanted.priority,
-    description: wanted.description,
     focus: referenceTo(wanted.focus),
     authoredOn: wanted.authoredOn,
     ...(wanted.encounter === undefined ? {} : { encounter: referenceTo(wanted.encounter) }),
@@ -285,7 +284,9 @@ export function settleTask(wanted: WantedTask, course: Course, changes: Changes,
       identifier: identified(wanted.value),
       status: 'requested',
       intent: 'order',
+      priority: wanted.priority,
       code: kapConcept(wanted.code),
+      description: wanted.description,
       for: subject,
       requester: engine as Reference<never>,
       ...(wanted.owner === undefined ? {} : { owner: referenceTo(wanted.owner) }),

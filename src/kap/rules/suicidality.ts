@@ -3,16 +3,24 @@
  * C-SSRS screener of the same visit in time; a C-SSRS of moderate or high risk calls them, too, and a high one is a
  * finding.
  */
-import type { Observation, ObservationComponent } from '@medplum/fhirtypes';
+import type { Coding, Observation, ObservationComponent, QuestionnaireResponseItem } from '@medplum/fhirtypes';
 import { ALERT, FREQUENCY_ANSWERS, hasCode, LOINC, SYSTEM } from '../codes.ts';
 import { type Course, effectiveOf, effectiveText, type Key, keyOf, target } from '../course.ts';
-import { MINUTE, type Moment } from '../moments.ts';
+import { MINUTE, type Moment, momentOf } from '../moments.ts';
 import type { Policy } from '../policy.ts';
 import { type Answer, fail, indeterminate, type Outcome, pass } from './outcome.ts';
 import { scoreOf } from './scores.ts';
 
 /** Somebody must look at once. */
-export type Alarm = { readonly observation: Observation; readonly reason: string };
+export type Alarm = Source & { readonly reason: string };
+
+/** Where something was said, in which visit and when. */
+type Source = {
+  readonly key: Key;
+  readonly visit: Key | undefined;
+  /** As written: may be a date without time. */
+  readonly at: string | undefined;
+};
 
 export type Suicidality = {
   readonly outcomes: readonly Outcome[];
@@ -32,18 +40,16 @@ export function suicidalityOf(course: Course, policy: Policy, now: number): Suic
   const positive = new Set<Key>();
   const checkAt: number[] = [];
   const screens = screensOf(course);
-  for (const observation of course.observations) {
-    const answer = item9(observation);
-    if (answer === undefined) continue;
-    const key = keyOf(observation);
+  for (const { source, answer } of item9Answers(course)) {
+    const { key } = source;
     if (answer === 'unknown') {
       outcomes.push(indeterminate('R-12', key, 'the answer to item 9 is in no known coding'));
     } else if (answer === 0) {
       outcomes.push(pass('R-12', key));
     } else {
       positive.add(key);
-      alarms.push({ observation, reason: 'PHQ-9 item 9 is positive' });
-      const screened = screenedInTime(observation, screens, policy, now);
+      alarms.push({ ...source, reason: 'PHQ-9 item 9 is positive' });
+      const screened = screenedInTime(source, screens, policy, now);
       outcomes.push(screened.outcome);
       if (screened.checkAt !== undefined) checkAt.push(screened.checkAt);
     }
@@ -59,34 +65,67 @@ export function suicidalityOf(course: Course, policy: Policy, now: number): Suic
       continue;
     }
     positive.add(key);
-    alarms.push({ observation, reason: `C-SSRS screener: ${risk} risk` });
+    alarms.push({ ...sourceOf(observation), reason: `C-SSRS screener: ${risk} risk` });
     outcomes.push(risk === 'high' ? highRisk(observation) : pass('R-12', key));
   }
   return { outcomes, alarms, positive, checkAt };
 }
 
-/** The answer to item 9, 0 to 3; undefined for another Observation. */
-function item9(observation: Observation): number | 'unknown' | undefined {
-  if (!hasCode(observation.code, SYSTEM.loinc, LOINC.phq9Item9.code as string)) return undefined;
-  const score = scoreOf(observation);
-  if (score !== undefined) return score;
+type Answered = { readonly source: Source; readonly answer: number | 'unknown' };
+
+/** Every answer to item 9: from Observations, and from questionnaires of which nobody made an Observation. */
+function item9Answers({ observations, responses }: Course): readonly Answered[] {
+  const found: Answered[] = [];
+  const scored = new Set<Key>();
+  for (const observation of observations) {
+    if (!hasCode(observation.code, SYSTEM.loinc, ITEM9)) continue;
+    for (const each of observation.derivedFrom ?? []) scored.add(target(each) ?? '');
+    const coding = observation.valueCodeableConcept?.coding ?? [];
+    found.push({ source: sourceOf(observation), answer: scoreOf(observation) ?? answerCode(coding) });
+  }
+  for (const response of responses) {
+    if (response.status === 'in-progress' || response.status === 'stopped' || scored.has(keyOf(response))) continue;
+    const answer = item9In(response.item)?.answer?.[0];
+    if (answer === undefined) continue;
+    const source = { key: keyOf(response), visit: target(response.encounter), at: response.authored };
+    const number = answer.valueInteger ?? answer.valueDecimal;
+    found.push({ source, answer: number ?? answerCode(answer.valueCoding === undefined ? [] : [answer.valueCoding]) });
+  }
+  return found;
+}
+
+const ITEM9 = LOINC.phq9Item9.code as string;
+
+function sourceOf(observation: Observation): Source {
+  return { key: keyOf(observation), visit: target(observation.encounter), at: effectiveText(observation) };
+}
+
+function answerCode(codings: readonly Coding[]): number | 'unknown' {
   const index = FREQUENCY_ANSWERS.findIndex(({ code }) =>
-    hasCode(observation.valueCodeableConcept, SYSTEM.loinc, code as string),
+    codings.some((each) => each.system === SYSTEM.loinc && each.code === code),
   );
   return index < 0 ? 'unknown' : index;
 }
 
+/** Questionnaires of PHQ-9 name an item by its LOINC code, often with a slash in front. */
+function item9In(items: readonly QuestionnaireResponseItem[] | undefined): QuestionnaireResponseItem | undefined {
+  for (const item of items ?? []) {
+    if (item.linkId === ITEM9 || item.linkId.endsWith(`/${ITEM9}`)) return item;
+    const inside = item9In(item.item);
+    if (inside !== undefined) return inside;
+  }
+  return undefined;
+}
+
 function screenedInTime(
-  item: Observation,
+  { key, visit, at }: Source,
   screens: readonly Screen[],
   policy: Policy,
   now: number,
 ): { readonly outcome: Outcome; readonly checkAt?: number } {
-  const key = keyOf(item);
-  const asked = effectiveOf(item);
+  const asked = momentOf(at);
   if (asked === undefined) return { outcome: indeterminate('R-12', key, 'item 9 has no time with offset') };
   const dueBy = asked.at + policy.suicidalityScreenMinutes * MINUTE;
-  const visit = target(item.encounter);
   const answered = screens.some(({ observation, moment }) => {
     if (moment === undefined || moment.at > dueBy) return false;
     const sameVisit = visit !== undefined && target(observation.encounter) === visit;

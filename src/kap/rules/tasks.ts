@@ -1,8 +1,8 @@
 /** Work for people: a session that is overdue, an infusion to stop, a patient to look after at once. */
-import type { Encounter, Observation, Reference } from '@medplum/fhirtypes';
+import type { Encounter, Reference } from '@medplum/fhirtypes';
 import { hasCode, hasKapCode, SYSTEM } from '../codes.ts';
-import { type Course, effectiveOf, effectiveText, type Infusion, type Key, keyOf, target } from '../course.ts';
-import { later, MINUTE } from '../moments.ts';
+import { type Course, type Infusion, type Key, keyOf, target } from '../course.ts';
+import { later, MINUTE, momentOf } from '../moments.ts';
 import type { Policy } from '../policy.ts';
 import type { WantedTask } from './difference.ts';
 import type { Integration } from './integration-window.ts';
@@ -57,13 +57,11 @@ export function stopTasks(course: Course, outcomes: readonly Outcome[]): readonl
 
 /** R-12: one Task each for therapist and prescriber; one for nobody in particular where neither is known. */
 export function suicidalityTasks(alarms: readonly Alarm[], course: Course, policy: Policy): readonly WantedTask[] {
-  return alarms.flatMap(({ observation, reason }) => {
-    const key = keyOf(observation);
-    const at = effectiveText(observation);
+  return alarms.flatMap(({ key, visit, at, reason }) => {
     if (at === undefined) return [];
-    const moment = effectiveOf(observation);
+    const moment = momentOf(at);
     const dueBy = moment === undefined ? undefined : later(moment, policy.suicidalityScreenMinutes * MINUTE).text;
-    return recipients(observation, course).map(
+    return recipients(visit, course).map(
       ({ role, owner }): WantedTask => ({
         value: `R-12|${key}|${role}`,
         code: 'review-suicidality',
@@ -71,7 +69,7 @@ export function suicidalityTasks(alarms: readonly Alarm[], course: Course, polic
         priority: 'stat',
         description: `Rule R-12: ${reason}; see the patient now`,
         focus: key,
-        encounter: target(observation.encounter),
+        encounter: visit,
         owner,
         authoredOn: at,
         ...(dueBy === undefined ? {} : { dueBy }),
@@ -82,8 +80,8 @@ export function suicidalityTasks(alarms: readonly Alarm[], course: Course, polic
 
 type Recipient = { readonly role: 'therapist' | 'prescriber' | 'staff'; readonly owner: Key | undefined };
 
-function recipients(observation: Observation, course: Course): readonly Recipient[] {
-  const therapist = visitTherapist(observation, course) ?? orderedTherapist(course);
+function recipients(visit: Key | undefined, course: Course): readonly Recipient[] {
+  const therapist = visitTherapist(visit, course) ?? orderedTherapist(course);
   const prescriber = prescriberOf(course);
   const found: Recipient[] = [];
   if (therapist !== undefined) found.push({ role: 'therapist', owner: therapist });
@@ -92,9 +90,9 @@ function recipients(observation: Observation, course: Course): readonly Recipien
 }
 
 /** Who holds the session in whose visit the score was taken. */
-function visitTherapist(observation: Observation, { byKey }: Course): Key | undefined {
-  const visit = byKey.get(target(observation.encounter) ?? '');
-  return visit?.resourceType === 'Encounter' ? primaryPerformer(visit) : undefined;
+function visitTherapist(visit: Key | undefined, { byKey }: Course): Key | undefined {
+  const encounter = byKey.get(visit ?? '');
+  return encounter?.resourceType === 'Encounter' ? primaryPerformer(encounter) : undefined;
 }
 
 function primaryPerformer({ participant }: Encounter): Key | undefined {
