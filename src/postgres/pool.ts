@@ -53,7 +53,14 @@ export function createPool(url: string, options: PoolOptions = {}, schema?: stri
 
 // As start-up options they hold from the first statement on and survive `reset all`, without a round trip.
 function serverOptions(schema: string | undefined, statementTimeoutMs: number): string {
-  const set = [`statement_timeout=${statementTimeoutMs}`, 'idle_in_transaction_session_timeout=60000', 'timezone=UTC'];
+  const set = [
+    `statement_timeout=${statementTimeoutMs}`,
+    'idle_in_transaction_session_timeout=60000',
+    'timezone=UTC',
+    // Our statements are written so that one plan serves all values; planning costs as much as most of them run.
+    'plan_cache_mode=force_generic_plan',
+    'jit=off',
+  ];
   if (schema !== undefined) set.push(`search_path=${schema}`);
   return set.map((setting) => `-c ${setting}`).join(' ');
 }
