@@ -119,7 +119,7 @@ const profileOf: Readonly<Record<string, string>> = {
 function profileClaim(event: RestEvent, patientId: string | null): string {
   const profile = profileOf[event.interaction];
   const isSearch = profile === 'Query';
-  const shaped = isSearch ? event.query !== undefined && event.entities.length === 0 : event.entities.length === 1;
+  const shaped = event.entities.length === (isSearch ? 0 : 1) && (event.query !== undefined) === isSearch;
   if (
     profile === undefined ||
     event.ofAuditLog === true ||
