@@ -1,5 +1,5 @@
 import type { Coding, Encounter, Observation, Resource } from '@medplum/fhirtypes';
-import { concept, kapConcept, LOINC, SYSTEM } from '../../src/kap/codes.ts';
+import { concept, type KapCode, kapConcept, LOINC, SYSTEM } from '../../src/kap/codes.ts';
 import {
   applied,
   evaluate,
@@ -109,6 +109,58 @@ describe('R-10 response and remission, R-13 recall', () => {
     const result = run(withInfusion(phq9('base', baseline, 20), phq9('now', later, to), goal));
     expect(only(applied([goal], result), 'Goal')).toMatchObject({ achievementStatus: { coding: [{ code: status }] } });
   });
+});
+
+describe('R-10 goals over time', () => {
+  const goal: Resource = {
+    resourceType: 'Goal',
+    id: 'goal',
+    lifecycleStatus: 'active',
+    description: { text: 'response' },
+    subject: { reference: 'Patient/p' },
+    target: [
+      { measure: concept(LOINC.phq9Total), detailCodeableConcept: kapConcept('response'), dueDate: '2026-03-20' },
+    ],
+  };
+  const week = (n: number, total: number) =>
+    phq9(`week-${n}`, plus('2026-03-09T10:00:00-07:00', (n - 1) * 7 * 1440), total);
+
+  test.each<[string, Observation[], string]>([
+    ['met once', [week(1, 12), week(2, 9)], 'achieved'],
+    ['met twice', [week(1, 9), week(2, 8)], 'sustaining'],
+    ['not met after its day', [week(1, 12), week(3, 12)], 'not-achieved'],
+  ])('a response of half the baseline %s', (_case, ratings, status) => {
+    const resources = withInfusion(phq9('base', '2026-03-01T10:00:00-08:00', 18), ...ratings, goal);
+    const settled = applied(resources, run(resources, { now: '2026-04-01T00:00:00Z' }));
+    expect(only(settled, 'Goal')).toMatchObject({ achievementStatus: { coding: [{ code: status }] } });
+  });
+
+  test('a goal that nobody pursues is left alone', () => {
+    const given = { ...goal, lifecycleStatus: 'completed' } as Resource;
+    const resources = withInfusion(phq9('base', '2026-03-01T10:00:00-08:00', 18), week(1, 4), given);
+    expect(only(applied(resources, run(resources)), 'Goal')).toEqual(given);
+  });
+});
+
+test.each([
+  ['60 % of every factor', 9, 'meq30-complete-experience'],
+  ['one factor below', 8, undefined],
+])('R-11 MEQ-30 with %s', (_case, ineffability, expected) => {
+  const factor = (code: KapCode, value: number) => ({
+    code: kapConcept(code),
+    valueQuantity: quantity(value, '{score}'),
+  });
+  const score = survey('score', NOW, {
+    code: kapConcept('meq30-total'),
+    component: [
+      factor('meq30-mystical', 45),
+      factor('meq30-positive-mood', 18),
+      factor('meq30-transcendence', 18),
+      factor('meq30-ineffability', ineffability),
+    ],
+  });
+  const settled = only<Observation>(applied([score], run([...setting(), score])), 'Observation', 'score');
+  expect(settled.interpretation?.[0]?.coding?.[0]?.code).toBe(expected);
 });
 
 describe('R-11 severity bands', () => {
