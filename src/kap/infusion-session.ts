@@ -68,7 +68,12 @@ export function readInfusionSession(
     );
   }
   if (!correction && recorded !== undefined) refuseAnotherSession(recorded, times, digest, issues);
-  if (status !== 'not-done') refuseOverlap(course, recorded, times, issues);
+  if (status === 'not-done') refuseDrug(given, issues);
+  else refuseOverlap(course, recorded, times, issues);
+  const discharge = given.part('discharge')?.text('at');
+  if (discharge !== undefined && isOutside(discharge.value, times)) {
+    issues.push(fault('business-rule', 'The assessment lies outside of the visit.', discharge.place));
+  }
   return {
     status,
     correction,
@@ -210,6 +215,15 @@ function refuseOverlap(course: PlannedCourse, own: Procedure | undefined, times:
     if (from !== undefined && to !== undefined && start < to && from < end) {
       issues.push(fault('conflict', 'Another infusion of this course is recorded for this time.', times.start.place));
     }
+  }
+}
+
+/** Nothing was given, so nothing may be said about what was. */
+function refuseDrug(given: Given, issues: Issue[]): void {
+  for (const name of ['dose', 'route', 'medication', 'doseConfirmedBy', 'pump']) {
+    const place = given.placeOf(name);
+    if (place !== undefined)
+      issues.push(fault('business-rule', `An infusion that was not done has no ${name}.`, place));
   }
 }
 

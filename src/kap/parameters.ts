@@ -67,6 +67,11 @@ export class Given {
     return this.#entries.map((entry) => entry.name);
   }
 
+  /** Where a parameter was given, whatever its type. */
+  placeOf(name: string): string | undefined {
+    return this.#entries.find((entry) => entry.name === name)?.place;
+  }
+
   text(name: string): Placed<string> | undefined {
     return this.#first(name, (value) => typeof value === 'string');
   }
@@ -185,20 +190,22 @@ function readEntry(
   issues: Issue[],
 ): Entry | undefined {
   const { name } = definition;
-  const unexpected = Object.keys(item).filter(
-    (key) => !['id', 'extension', 'name', 'part', 'resource'].includes(key) && !key.startsWith('value'),
-  );
-  for (const key of unexpected)
-    issues.push(fault('structure', 'There is no such element in a parameter.', `${place}.${key}`));
+  const values = Object.keys(item).filter((key) => key.startsWith('value'));
+  const allowed = ['id', 'extension', 'name', ...(definition.part ? ['part'] : values.slice(0, 1))];
+  if (Object.keys(item).some((key) => !allowed.includes(key))) {
+    issues.push(
+      fault('structure', `${name} has ${definition.part ? 'parts and no value' : 'one value and no parts'}.`, place),
+    );
+  }
   if (definition.part !== undefined) {
     return { name, place, part: readLevel(item.part ?? [], place, 'part', definition.part, issues) };
   }
   const types = definition.types ?? [];
-  const key = Object.keys(item).find((candidate) => candidate.startsWith('value'));
+  const [key] = values;
   const type = types.find((candidate) => key === valueKey(candidate));
-  const allowed = types.map(valueKey).join(' or ');
+  const forms = types.map(valueKey).join(' or ');
   if (key === undefined || type === undefined) {
-    issues.push(fault('value', `${name} must be given as ${allowed}.`, key === undefined ? place : `${place}.${key}`));
+    issues.push(fault('value', `${name} must be given as ${forms}.`, key === undefined ? place : `${place}.${key}`));
     return undefined;
   }
   const problem = CHECKS[type](item[key]);

@@ -22,7 +22,6 @@ import {
   KETAMINE_CODES,
   kapCoding,
   LOINC,
-  NUCC,
   RXNORM,
   SNOMED,
   SYSTEM,
@@ -188,7 +187,7 @@ class InfusionRecord {
       ...(minutes !== undefined && { length: ucum(minutes, 'min') }),
       ...(this.#reasons.length > 0 && { reasonReference: [...this.#reasons] }),
       ...(departure &&
-        this.#given.part('discharge') && {
+        this.#given.part('discharge')?.boolean('ready')?.value && {
           hospitalization: {
             dischargeDisposition: concept({ system: SYSTEM.dischargeDisposition, code: 'home', display: 'Home' }),
           },
@@ -210,6 +209,7 @@ class InfusionRecord {
   #procedure(): Procedure {
     const { status, statusReason, key, start, end, order, number } = this.#session;
     const { organization } = this.#context;
+    const role = this.#course.roleOf(this.#nurse);
     const pump = this.#given.bundleReference('pump');
     const location = this.#given.bundleReference('location');
     const complication = this.#given.parts('adverseEvent').flatMap((event) => event.concept('event')?.value ?? []);
@@ -233,11 +233,7 @@ class InfusionRecord {
       ...(start && end && { performedPeriod: { start, end } }),
       recorder: this.#nurse,
       performer: [
-        {
-          function: concept(NUCC.registeredNurse),
-          actor: this.#nurse,
-          ...(organization && { onBehalfOf: organization }),
-        },
+        { ...(role && { function: role }), actor: this.#nurse, ...(organization && { onBehalfOf: organization }) },
       ],
       ...(location && { location }),
       ...(this.#reasons.length > 0 && { reasonReference: [...this.#reasons] }),
@@ -499,4 +495,4 @@ class InfusionRecord {
 }
 
 /** The end of a reading's identifier, after the key of its session. */
-const READING = /^-(bp|hr|spo2|rr|temp|moaas)-\d{8}T\d{6}Z$/;
+const READING = /^-(bp|hr|spo2|rr|temp|moaas)-\d{8}T\d{6}(\.\d{3})?Z$/;

@@ -1,9 +1,10 @@
 import type { Bundle, Coding, Encounter, Identifier, Procedure, Reference, ServiceRequest } from '@medplum/fhirtypes';
 import type { Issue } from '../fhir/failure.ts';
-import { concept, kapCoding, LOINC, NUCC, SNOMED, SYSTEM, usCoreProfile } from './codes.ts';
+import { concept, kapCoding, LOINC, SNOMED, SYSTEM, usCoreProfile } from './codes.ts';
 import { millisecondsOf } from './instant.ts';
 import { addScale, type RatedScale, readScores, SCORE_PARAMETER } from './instruments.ts';
 import { messageDigest, messagesOf, messageTags, refuseOtherContent, repeated } from './message.ts';
+import { DAY } from './moments.ts';
 import {
   asBundleReference,
   fault,
@@ -209,8 +210,6 @@ function readSession(
   };
 }
 
-const DAY = 86_400_000;
-
 function infusionOf(
   given: Given,
   start: Placed<string>,
@@ -410,6 +409,7 @@ class IntegrationRecord {
   #procedure(cpt: readonly Coding[]): Procedure {
     const { key, order, start, end, during, therapist } = this.#session;
     const { organization } = this.#context;
+    const role = this.#course.roleOf(therapist);
     const modality = this.#given.concept('modality')?.value;
     const kinds = modality?.coding ?? [SNOMED.individualPsychotherapy];
     const text =
@@ -432,7 +432,7 @@ class IntegrationRecord {
       performedPeriod: { start, end },
       recorder: therapist,
       performer: [
-        { function: concept(NUCC.psychologist), actor: therapist, ...(organization && { onBehalfOf: organization }) },
+        { ...(role && { function: role }), actor: therapist, ...(organization && { onBehalfOf: organization }) },
       ],
       reasonReference: this.#reasons(),
     };

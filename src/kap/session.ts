@@ -1,5 +1,6 @@
 import type {
   CarePlan,
+  CodeableConcept,
   Encounter,
   EpisodeOfCare,
   Identifier,
@@ -89,6 +90,12 @@ export class PlannedCourse {
     );
   }
 
+  /** The role of a member of the care team; undefined for whoever is not in it. */
+  roleOf(member: Reference): CodeableConcept | undefined {
+    const participants = this.#ofType('CareTeam').flatMap(({ participant }) => participant ?? []);
+    return participants.find((found) => found.member?.reference === member.reference)?.role?.[0];
+  }
+
   organization(): Reference<never> | undefined {
     return this.episode()?.managingOrganization as Reference<never> | undefined;
   }
@@ -168,7 +175,7 @@ export function refuseDisorder(
 
 /** `20261005T163000Z`: a point in time inside an identifier. */
 export function compact(dateTime: string): string {
-  return new Date(millisecondsOf(dateTime) ?? Number.NaN).toISOString().replace(/[-:]|\.\d+/g, '');
+  return new Date(millisecondsOf(dateTime) ?? Number.NaN).toISOString().replace(/[-:]|\.000/g, '');
 }
 
 export function sameInstant(a: string | undefined, b: string | undefined): boolean {

@@ -43,14 +43,18 @@ export function createOrReplace(resource: Resource, uuid: string): Draft {
   };
 }
 
-/** The next version of a resource that is in the record. */
+/**
+ * The next version of a resource that is in the record, and of the version that was read: when somebody else changed
+ * it since, the whole transaction is refused (412) and the caller decides again on what then stands.
+ */
 export function replaceStored<T extends Resource>(stored: T, change: Partial<T>): BundleEntry {
   const { meta, ...rest } = stored;
   const kept = { ...meta, versionId: undefined, lastUpdated: undefined };
   const url = `${stored.resourceType}/${stored.id}`;
   // A new version of it carries labels and profiles on; version and time are the server's to give.
   const resource = JSON.parse(JSON.stringify({ ...rest, meta: kept, ...change })) as Resource;
-  return { fullUrl: url, resource, request: { method: 'PUT', url } };
+  const ifMatch = meta?.versionId === undefined ? {} : { ifMatch: `W/"${meta.versionId}"` };
+  return { fullUrl: url, resource, request: { method: 'PUT', url, ...ifMatch } };
 }
 
 /** How entries of one bundle refer to each other. */

@@ -319,6 +319,34 @@ test('an infusion that was stopped keeps the dose that was given; one that was n
 const replaced = (name: string, value: Record<`value${string}`, unknown>) => ({ [name]: { name, ...value } });
 
 test.each<[string, Parameters<typeof infusion>[0], string[]]>([
+  [
+    'two values in one parameter',
+    { note: { name: 'note', valueString: 'x', valueCode: 'y' } },
+    ['Parameters.parameter[6] structure'],
+  ],
+  [
+    'a drug for an infusion that was not done',
+    {
+      ...replaced('status', { valueCode: 'not-done' }),
+      ...replaced('statusReason', { valueCodeableConcept: { text: 'x' } }),
+      start: null,
+      end: null,
+    },
+    ['Parameters.parameter[2].valueQuantity business-rule'],
+  ],
+  [
+    'an assessment after departure',
+    {
+      discharge: {
+        name: 'discharge',
+        part: [
+          { name: 'at', valueDateTime: at('11:45') },
+          { name: 'ready', valueBoolean: true },
+        ],
+      },
+    },
+    ['Parameters.parameter[6].part[0].valueDateTime business-rule'],
+  ],
   ['an unknown parameter', replaced('dosage', { valueString: '34' }), ['Parameters.parameter[6].name not-supported']],
   [
     'a parameter of the wrong type',
@@ -457,6 +485,25 @@ test.each<[string, Parameters<typeof infusion>[0], string[]]>([
   ],
 ])('recording refuses %s at its place', (_what, changes, places) => {
   expect(placesOf(infused(enrolled(), changes))).toEqual(places);
+});
+
+test('the nurse is named in the role of the care team, and whoever is not in the team without one', () => {
+  const functionOf = (reference: Record<string, unknown>) => {
+    const bundle = bundleOf(infused(enrolled(), replaced('nurse', { valueReference: reference })));
+    const procedure = bundle.entry
+      ?.map(({ resource }) => resource)
+      .find((found) => found?.resourceType === 'Procedure');
+    return (procedure as Procedure).performer?.[0];
+  };
+  expect(functionOf({ reference: 'Practitioner/nurse' })?.function?.coding?.[0]?.code).toBe('163W00000X');
+  const other = functionOf({
+    type: 'Practitioner',
+    identifier: { system: 'https://clinic.example/staff', value: 'RN-1' },
+  });
+  expect(other).toEqual({
+    actor: { reference: 'Practitioner?identifier=https://clinic.example/staff|RN-1' },
+    onBehalfOf: { reference: 'Organization/clinic' },
+  });
 });
 
 test('all faults are named at once, and a plan that is not active is one of them', () => {

@@ -110,3 +110,34 @@ test('the example course is recorded in the real record with what the rules find
   }
   expect(await count('select count(*) from resource_version')).toBe(versions);
 });
+
+test('of two different messages that race for the same infusion one is recorded and the other refused', async () => {
+  const { resources: course } = await courses.read(
+    (await one<Patient>('Patient', 'HL-004217')).id as string,
+    undefined,
+  );
+  const carePlan = await one<CarePlan>('CarePlan', 'HL-KAP-2026-031');
+  const message = (minute: string) =>
+    JSON.parse(
+      example('02-infusion-1.parameters.json')
+        .replaceAll('2026-09-14', '2026-09-28')
+        .replace('"valueInteger": 1', '"valueInteger": 5')
+        .replace('T09:35:', `T09:${minute}:`),
+    );
+  const bundles = ['35', '36'].map((minute) =>
+    bundleOf(
+      recordInfusion({
+        parameters: message(minute),
+        carePlan,
+        course,
+        policy: policyOf(plan),
+        newUuid,
+        now: now.toISOString(),
+      }),
+    ),
+  );
+  const outcomes = await Promise.allSettled(bundles.map(send));
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  const refused = outcomes.find((outcome) => outcome.status === 'rejected');
+  expect(refused?.reason).toMatchObject({ code: 'precondition-failed' });
+});
