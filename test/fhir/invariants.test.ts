@@ -22,6 +22,7 @@ const BY_HAND = new Map([
   ['ref-1', '%rootResource'],
   ['obs-7', 'the engine finds no intersection of equal Codings'],
   ['que-2', 'the engine does not go down into items'],
+  ['csd-1', 'the engine does not go down into concepts'],
   ['per-1', 'partial dates compare to nothing'],
 ]);
 
@@ -44,6 +45,7 @@ function places(): Place[] {
     'ContactPoint',
     'Expression',
     'DataRequirement',
+    'ElementDefinition',
     'TriggerDefinition',
   ];
   for (const type of [...types, ...definitions.resourceTypes]) {

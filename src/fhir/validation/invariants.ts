@@ -5,24 +5,27 @@
  * Each maker is called once per place with the names of the element's JSON keys, and gives a function of one node. It
  * must be total: the node may be wrong in any other way.
  */
+import {
+  both,
+  codings,
+  contained,
+  type FhirNode,
+  has,
+  hasKeyStartingWith,
+  type InvariantMaker,
+  type InvariantScope,
+  isNode,
+  isNumber,
+  isOneOf,
+  list,
+  nodes,
+  notBoth,
+  one,
+  requires,
+  some,
+} from './invariant.ts';
+import { conformanceInvariants } from './invariants-conformance.ts';
 import { periodBounds } from './periods.ts';
-
-export type FhirNode = Readonly<Record<string, unknown>>;
-
-/** What a constraint may look at besides its node: `%resource`, and the resource that contains it. */
-export type InvariantScope = {
-  resource: FhirNode;
-  root: FhirNode;
-  /** Ids of the resources in the root, made when first asked for. */
-  containedIds: ReadonlySet<unknown> | undefined;
-};
-
-export type ElementsOf = {
-  /** Whether the element is there; a choice under any of its names, a primitive also with extensions alone. */
-  has(name: string): (node: FhirNode) => boolean;
-};
-
-export type InvariantMaker = (on: ElementsOf, scope: InvariantScope) => (node: FhirNode) => boolean;
 
 const VERIFICATION = 'http://terminology.hl7.org/CodeSystem/condition-ver-status';
 const ALLERGY_VERIFICATION = 'http://terminology.hl7.org/CodeSystem/allergyintolerance-verification';
@@ -31,6 +34,8 @@ const UCUM = 'http://unitsofmeasure.org';
 
 export const invariants: ReadonlyMap<string, InvariantMaker> = new Map<string, InvariantMaker>(
   Object.entries({
+    ...conformanceInvariants,
+
     // Every resource, element and datatype
     'ext-1': () => (node) => (node.extension !== undefined) !== hasKeyStartingWith(node, 'value', '_value'),
     'dom-2': () => (node) => contained(node).every((resource) => resource.contained === undefined),
@@ -137,6 +142,10 @@ export const invariants: ReadonlyMap<string, InvariantMaker> = new Map<string, I
     },
     'con-5': () => (node) => !(isEnteredInError(node, VERIFICATION) && has(node, 'clinicalStatus')),
     'ppc-1': some('policy', 'policyRule'),
+    'ppc-2': patientFor('patient-privacy'),
+    'ppc-3': patientFor('research'),
+    'ppc-4': patientFor('adr'),
+    'ppc-5': patientFor('treatment'),
     'fhs-1': notBoth('age', 'born'),
     'fhs-2': requires('estimatedAge', 'age'),
     'gol-1': requires('detail', 'measure'),
@@ -212,84 +221,11 @@ const ANSWERED_FROM_A_LIST: ReadonlySet<unknown> = new Set(
 const WITH_LENGTH: ReadonlySet<unknown> = new Set('boolean decimal integer string text url open-choice'.split(' '));
 const NO_SCOPE: InvariantScope = { resource: {}, root: {}, containedIds: undefined };
 
-// The forms that most constraints have
-
-function some(...names: string[]): InvariantMaker {
-  return (on) => {
-    const tests = names.map(on.has);
-    return (node) => tests.some((test) => test(node));
-  };
-}
-
-function one(left: string, right: string): InvariantMaker {
-  return (on) => {
-    const [hasLeft, hasRight] = [on.has(left), on.has(right)];
-    return (node) => hasLeft(node) !== hasRight(node);
-  };
-}
-
-function notBoth(left: string, right: string): InvariantMaker {
-  return (on) => {
-    const [hasLeft, hasRight] = [on.has(left), on.has(right)];
-    return (node) => !(hasLeft(node) && hasRight(node));
-  };
-}
-
-function requires(name: string, other: string): InvariantMaker {
-  return (on) => {
-    const [hasName, hasOther] = [on.has(name), on.has(other)];
-    return (node) => !hasName(node) || hasOther(node);
-  };
-}
-
-function both(...tests: ((node: FhirNode) => boolean)[]): (node: FhirNode) => boolean {
-  return (node) => tests.every((test) => test(node));
-}
-
-const ucum = ({ system }: FhirNode) => system === undefined || system === UCUM;
-
-// Looking into nodes of any shape
-
-function isNode(value: unknown): value is FhirNode {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function has(value: unknown, name: string): boolean {
-  return isNode(value) && (value[name] !== undefined || value[`_${name}`] !== undefined);
-}
-
-function hasKeyStartingWith(node: FhirNode, ...starts: string[]): boolean {
-  for (const key in node) if (starts.some((start) => key.startsWith(start))) return true;
-  return false;
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function nodes(value: unknown): readonly FhirNode[] {
-  return list(value).filter(isNode);
-}
-
-function contained(resource: FhirNode): readonly FhirNode[] {
-  return nodes(resource.contained);
-}
-
 function entries(bundle: FhirNode): readonly FhirNode[] {
   return nodes(bundle.entry);
 }
 
-function codings(concept: unknown): readonly FhirNode[] {
-  return isNode(concept) ? nodes(concept.coding) : [];
-}
-
-function isOneOf(value: unknown, ...codes: string[]): boolean {
-  return typeof value === 'string' && codes.includes(value);
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === 'number';
-}
+const ucum = ({ system }: FhirNode) => system === undefined || system === UCUM;
 
 function isEnteredInError(node: FhirNode, codeSystem: string): boolean {
   return codings(node.verificationStatus).some(
@@ -370,4 +306,10 @@ function endsBeforeStart(start: unknown, end: unknown): boolean {
 function isAbove(low: unknown, high: unknown): boolean {
   if (!isNode(low) || !isNode(high) || low.system !== high.system || low.code !== high.code) return false;
   return isNumber(low.value) && isNumber(high.value) && low.value > high.value;
+}
+
+// R4 wrote 'something' for the code system, so these never refuse what a real system sends.
+function patientFor(scope: string): InvariantMaker {
+  return () => (node) =>
+    has(node, 'patient') || !codings(node.scope).some(({ system, code }) => system === 'something' && code === scope);
 }

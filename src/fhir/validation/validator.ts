@@ -8,7 +8,8 @@
 import { Ajv, type ValidateFunction } from 'ajv';
 import type { Definitions } from '../definitions.ts';
 import { type Issue, issue } from '../failure.ts';
-import { type FhirNode, type InvariantScope, invariants } from './invariants.ts';
+import type { FhirNode, InvariantScope } from './invariant.ts';
+import { invariants } from './invariants.ts';
 import { issuesOf } from './issues.ts';
 import { addFhirKeywords, type InvariantCheck, MAX_FINDINGS, TOP, type TypeCheck } from './keywords.ts';
 import { nearest } from './nearest.ts';
