@@ -10,8 +10,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import {
   badRequest,
+  getExpressionForResourceType,
   getStatus,
-  indexSearchParameterBundle,
+  indexSearchParameter,
   indexStructureDefinitionBundle,
   unauthorized,
 } from '@medplum/core';
@@ -187,7 +188,20 @@ function capabilities(server: string): CapabilityStatement {
 function loadDefinitions(): void {
   indexStructureDefinitionBundle(readJson('fhir/r4/profiles-types.json') as Bundle);
   indexStructureDefinitionBundle(readJson('fhir/r4/profiles-resources.json') as Bundle);
-  indexSearchParameterBundle(readJson('fhir/r4/search-parameters.json') as Bundle<SearchParameter>);
+  const parameters = (readJson('fhir/r4/search-parameters.json') as Bundle<SearchParameter>).entry ?? [];
+  for (const { resource } of parameters)
+    for (const each of resource === undefined ? [] : byType(resource)) indexSearchParameter(each);
+}
+
+/**
+ * A parameter that several types share has one expression with a part for each of them, and MemoryRepository evaluates
+ * all parts on every resource at every search. With its own part alone a search among 200 takes 3 ms instead of 150.
+ */
+function byType(parameter: SearchParameter): SearchParameter[] {
+  return parameter.base.map((type) => {
+    const expression = parameter.expression && getExpressionForResourceType(type, parameter.expression);
+    return { ...parameter, base: [type], ...(expression === undefined ? {} : { expression }) };
+  });
 }
 
 async function main(settings: EhrSettings): Promise<void> {
