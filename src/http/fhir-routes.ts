@@ -1,4 +1,5 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
+import { requirePermission } from '../access/scopes.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
@@ -22,6 +23,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
   const answerGet = async (request: FhirRequest, url: string): Promise<FhirAnswer> => {
     const target = targetOf('GET', `/${url}`);
     const { interaction } = routeOf(routes, target, isResourceType);
+    if (interaction.scopeOfType) requirePermission(request.grant.scopes, target.type, interaction.name);
     return interaction.handle({ ...request, target, body: Buffer.alloc(0), headers: {} });
   };
 

@@ -304,6 +304,16 @@ test.each([
 
 type Caller = ReturnType<TestService['as']>;
 
+test('an entry of a batch needs the scope of what its url really asks for', async () => {
+  const limited = service.as(await service.token('system/Observation.r'));
+  const entry = [{ request: { method: 'GET', url: 'Observation?code=http://loinc.org|29463-7' } }];
+  const { body } = await limited.post('/fhir', { resourceType: 'Bundle', type: 'batch', entry }).expect(200);
+  expect(body.entry[0].response).toMatchObject({
+    status: '403 Forbidden',
+    outcome: { issue: [{ diagnostics: expect.stringContaining('system/Observation.s') }] },
+  });
+});
+
 test('discovery is open and everything else is not', async () => {
   const metadata = await service.http.get('/fhir/metadata').expect(200);
   expect(metadata.body).toMatchObject({ resourceType: 'CapabilityStatement', fhirVersion: '4.0.1', kind: 'instance' });
