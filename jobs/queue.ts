@@ -16,20 +16,27 @@ import {
 import { Redis } from 'ioredis';
 import { Failure, issue } from '../src/fhir/failure.ts';
 
+/** A pg.Pool, described by what tells it apart: jobs know no driver. */
+export type QueuePool = { connect(): Promise<object>; query(text: string): Promise<object>; end(): Promise<void> };
+
 /** `pool`: on BullMQ's own schema, with at least two connections; whoever made it ends it. */
 export type QueueStore =
-  | { readonly kind: 'postgres'; readonly pool: Extract<PostgresConnectionOptions, { connect: unknown }> }
+  | { readonly kind: 'postgres'; readonly pool: QueuePool }
   | { readonly kind: 'redis'; readonly url: string };
+
+/** How soon the wakes of a crashed worker are taken over. */
+export type TakeOver = { readonly lockMs: number; readonly checkMs: number };
 
 export type WakeQueue = {
   wake(laneIds: readonly string[]): Promise<void>;
   /** A wake of its own: it does not merge with one that waits. */
   wakeLater(laneId: string, delayMs: number): Promise<void>;
   /** Calls `handle` for each wake; a rejection of it is a bug and makes a failed job. */
-  consume(handle: (laneId: string) => Promise<void>, concurrency: number): Promise<Consumer>;
+  consume(handle: Handle, concurrency: number, takeOver?: TakeOver): Promise<Consumer>;
   close(): Promise<void>;
 };
 
+export type Handle = (laneId: string) => Promise<void>;
 export type Consumer = { close(): Promise<void> };
 
 /** Reports of the store that concern no job, e.g. a lost connection. */
@@ -41,8 +48,13 @@ const READY_MS = 15_000;
 /** A lane steps back after 30 s; a request ends after 30 s at the latest. */
 const CLOSE_MS = 35_000;
 
-/** A crashed worker's wakes are taken over within about 10 s; a wake is harmless however often it stalls. */
-const WORKER_OPTIONS = { lockDuration: 10_000, stalledInterval: 5_000, maxStalledCount: 1_000, drainDelay: 5 } as const;
+/** A crashed worker's wakes are taken over within about 10 s. */
+const TAKE_OVER: TakeOver = { lockMs: 10_000, checkMs: 5_000 };
+
+function workerOptions({ lockMs, checkMs }: TakeOver) {
+  // A wake is harmless however often it stalls: poison is found in the attempts and not here.
+  return { lockDuration: lockMs, stalledInterval: checkMs, maxStalledCount: 1_000, drainDelay: 5 };
+}
 
 type WakeData = { readonly laneId: string };
 
@@ -60,21 +72,19 @@ function queueName(clinic: string): string {
   return `deliver-${clinic}`;
 }
 
-async function openOnPostgres(
-  clinic: string,
-  connection: Extract<QueueStore, { kind: 'postgres' }>['pool'],
-  onError: OnQueueError,
-): Promise<WakeQueue> {
+async function openOnPostgres(clinic: string, pool: QueuePool, onError: OnQueueError): Promise<WakeQueue> {
+  // BullMQ describes the overloads of a pg.Pool more narrowly than @types/pg does.
+  const connection = pool as unknown as Extract<PostgresConnectionOptions, { connect: unknown }>;
   const postgres = withBackend(createPostgresBackend);
   const name = queueName(clinic);
   const queue = new postgres.Queue<WakeData>(name, { connection, defaultJobOptions: JOB_OPTIONS });
   queue.on('error', onError);
   await ready(queue.waitUntilReady(), 'PostgreSQL');
-  return wakeQueue(queue, async (handle, concurrency) => {
+  return wakeQueue(queue, async (handle, concurrency, takeOver) => {
     const worker = new postgres.Worker<WakeData>(name, (job) => handle(job.data.laneId), {
       connection,
       concurrency,
-      ...WORKER_OPTIONS,
+      ...workerOptions(takeOver),
     });
     worker.on('error', onError);
     await ready(worker.waitUntilReady(), 'PostgreSQL');
@@ -105,14 +115,14 @@ async function openOnRedis(clinic: string, url: string, onError: OnQueueError): 
   const consumers: Redis[] = [];
   return wakeQueue(
     queue,
-    async (handle, concurrency) => {
+    async (handle, concurrency, takeOver) => {
       const connection = new Redis(url, { maxRetriesPerRequest: null });
       connection.on('error', onError);
       consumers.push(connection);
       const worker = new Worker<WakeData>(name, (job) => handle(job.data.laneId), {
         connection,
         concurrency,
-        ...WORKER_OPTIONS,
+        ...workerOptions(takeOver),
       });
       worker.on('error', onError);
       await ready(worker.waitUntilReady(), 'Redis');
@@ -133,7 +143,7 @@ type AnyWorker = { close(): Promise<void> };
 
 function wakeQueue(
   queue: AnyQueue,
-  startWorker: (handle: (laneId: string) => Promise<void>, concurrency: number) => Promise<AnyWorker>,
+  startWorker: (handle: Handle, concurrency: number, takeOver: TakeOver) => Promise<AnyWorker>,
   afterClose: () => Promise<void> = async () => undefined,
 ): WakeQueue {
   return {
@@ -148,8 +158,8 @@ function wakeQueue(
     async wakeLater(laneId, delay) {
       await queue.add(JOB, { laneId }, { ...JOB_OPTIONS, delay });
     },
-    async consume(handle, concurrency) {
-      const worker = await startWorker(handle, concurrency);
+    async consume(handle, concurrency, takeOver = TAKE_OVER) {
+      const worker = await startWorker(handle, concurrency, takeOver);
       return { close: () => withinMs(worker.close(), CLOSE_MS) };
     },
     async close() {

@@ -10,8 +10,8 @@ import type { DeliveryStore, LaneFinder } from '../src/ehr/deliveries.ts';
 import type { EhrTargetRevision } from '../src/ehr/target.ts';
 import type { LaneLog, LaneOptions, LanePorts, ReachableTarget } from '../src/ehr/work.ts';
 import { deliverLane } from './deliver-lane.ts';
-import { openQueue, type QueueStore } from './queue.ts';
-import { createRelay, nameOf } from './relay.ts';
+import { openQueue, type QueueStore, type TakeOver } from './queue.ts';
+import { createRelay } from './relay.ts';
 import { type OnlyOne, startSweeper } from './sweeper.ts';
 
 export type RelayParts = {
@@ -31,6 +31,7 @@ export type WorkerParts = RelayParts & {
   readonly concurrency?: number;
   readonly sweep?: { readonly fromMs: number; readonly toMs: number };
   readonly lane?: Partial<LaneOptions>;
+  readonly takeOver?: TakeOver;
 };
 
 export type Waker = {
@@ -39,9 +40,14 @@ export type Waker = {
   close(): Promise<void>;
 };
 
+/** BullMQ's words name jobs and keys, which carry lane ids only. */
+function onQueueError(log: LaneLog): (error: Error) => void {
+  return (error) => log.warn({ error: error.message }, 'the wake queue reports a failure; the sweeper makes up for it');
+}
+
 /** For a process without a worker: puts wakes into the queue after its commits. */
 export async function startRelay({ clinic, queue: store, lanes, log }: RelayParts): Promise<Waker> {
-  const queue = await openQueue(clinic, store, (error) => log.warn({ error: nameOf(error) }, 'queue'));
+  const queue = await openQueue(clinic, store, onQueueError(log));
   const relay = createRelay(lanes, queue, log);
   return {
     wake: () => relay.wake(),
@@ -55,7 +61,7 @@ export async function startRelay({ clinic, queue: store, lanes, log }: RelayPart
 /** Resolves when the worker takes wakes. @throws Failure `transient` when the queue's store does not answer */
 export async function startWorker(parts: WorkerParts): Promise<Waker> {
   const { clinic, lanes, log } = parts;
-  const queue = await openQueue(clinic, parts.queue, (error) => log.warn({ error: nameOf(error) }, 'queue'));
+  const queue = await openQueue(clinic, parts.queue, onQueueError(log));
   const relay = createRelay(lanes, queue, log);
   const targets = reachableTargets(parts.targets);
   const ports: LanePorts = {
@@ -69,7 +75,7 @@ export async function startWorker(parts: WorkerParts): Promise<Waker> {
   let stopping = false;
   const options: Partial<LaneOptions> = { ...parts.lane, stopping: () => stopping };
   const handle = (laneId: string) => deliverLane(laneId, ports, options, queue, relay);
-  const consumer = await queue.consume(handle, parts.concurrency ?? 8);
+  const consumer = await queue.consume(handle, parts.concurrency ?? 8, parts.takeOver);
   const sweeper = startSweeper(relay, lanes, parts.onlyOne, log, parts.sweep);
   relay.wake();
   return {

@@ -26,6 +26,8 @@ export type Fault =
   | 'drop-answer'
   | 'store-then-500'
   | 'hang'
+  /** Processed; the answer never comes. */
+  | 'store-then-hang'
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
   /** Processed; the answer is what is given here. */
   | {
@@ -132,6 +134,7 @@ export async function startEhrStandIn(options: EhrOptions = {}): Promise<EhrStan
     }
     const [status, resource] = process(method, type, id, url, req, body, entry);
     if (ehr.options.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, ehr.options.delayMs));
+    if (fault === 'store-then-hang') return;
     if (fault === 'drop-answer') {
       req.socket.destroy();
       return;

@@ -1,0 +1,86 @@
+/** The two stores of the wake queue, for tests that must hold on both. Redis is a server of the test's own. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import type { QueueStore } from '../../jobs/queue.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+
+export type OpenStore = {
+  readonly store: QueueStore;
+  /** For a worker process: REDIS_URL, or nothing. */
+  readonly environment: Record<string, string>;
+  /** Forgets every job. */
+  wipe(): Promise<void>;
+  close(): Promise<void>;
+};
+
+export const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
+if (!hasRedis) {
+  process.stderr.write(
+    '\n!!! NO redis-server HERE: EVERY REDIS TEST OF THE QUEUE IS SKIPPED (apt-get install redis-server) !!!\n\n',
+  );
+}
+
+export const QUEUE_STORES: readonly ('postgres' | 'redis')[] = hasRedis ? ['postgres', 'redis'] : ['postgres'];
+
+export async function openStore(kind: 'postgres' | 'redis', databaseUrl: string): Promise<OpenStore> {
+  return kind === 'postgres' ? onPostgres(databaseUrl) : onRedis();
+}
+
+function onPostgres(databaseUrl: string): OpenStore {
+  const pool = createPool(databaseUrl, { max: 8 }, 'bullmq');
+  return {
+    store: { kind: 'postgres', pool },
+    environment: {},
+    async wipe() {
+      const { rows } = await pool.query<{ name: string }>(
+        "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname = 'bullmq' and tablename not like '%migration%'",
+      );
+      await pool.query(`truncate ${rows.map(({ name }) => name).join(', ')}`);
+    },
+    close: () => pool.end(),
+  };
+}
+
+async function onRedis(): Promise<OpenStore> {
+  const folder = mkdtempSync(join(tmpdir(), 'kap-bridge-redis-'));
+  const port = await freePort();
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--save', ''];
+  const server = spawn('redis-server', [...args, '--maxmemory-policy', 'noeviction'], { stdio: 'ignore' });
+  const url = `redis://127.0.0.1:${port}`;
+  const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  client.on('error', () => undefined);
+  await client.ping();
+  return {
+    store: { kind: 'redis', url },
+    environment: { REDIS_URL: url },
+    async wipe() {
+      await client.flushall();
+    },
+    async close() {
+      client.disconnect();
+      await ended(server);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await exit;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
