@@ -15,8 +15,9 @@ export type Written = { readonly rid: string; readonly version: number };
 /** Milliseconds; the moment a resource counts as last updated. */
 export type Clock = () => number;
 
+let next = 1; // row ids, over all databases of a test file
+
 export function searchWriter(pool: Pool, clock: Clock = () => Date.parse('2026-06-01T00:00:00Z')) {
-  let next = 1;
   const current = new Map<string, Written>();
 
   async function write(resources: readonly Resource[]): Promise<void> {

@@ -12,10 +12,14 @@ import { extractors, registry, searchWriter } from './search-writer.ts';
 const cursorKey = randomBytes(32);
 let database: TestDatabase;
 
-beforeEach(async () => {
-  database = await createTestDatabase();
-});
-afterEach(() => database.drop());
+/** A database for the tests of a block, holding these resources. */
+function recorded(...resources: readonly Resource[]): void {
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    if (resources.length > 0) await searchWriter(pool()).write(resources);
+  });
+  afterAll(() => database.drop());
+}
 
 const pool = () => database.clinicPool();
 
@@ -61,113 +65,114 @@ function encounter(id: string, content: object): Resource {
 const coded = (system: string | undefined, code: string) => ({ coding: [{ ...(system ? { system } : {}), code }] });
 
 describe('each kind of parameter', () => {
-  test.each([
-    ['code=a', ['t1', 't2', 't3']],
-    ['code=s|a', ['t1']],
-    ['code=|a', ['t3']],
-    ['code=s|', ['t1', 't4']],
-    ['code=s|a,r|a', ['t1', 't2']],
-    ['code=s|a,b', ['t1', 't4']],
-    ['code=A', []],
-    ['code:not=a', ['t4', 't5']],
-    ['code:missing=true', ['t5']],
-    ['code=a&code=s|a', ['t1']],
-    ['combo-code=c', ['t4']],
-    ['combo-code=a,c&_total=accurate', ['t1', 't2', 't3', 't4']],
-  ])('token: %s', async (query, expected) => {
-    await searchWriter(pool()).write([
+  describe('token', () => {
+    recorded(
       observation('t1', { code: coded('s', 'a') }),
       observation('t2', { code: coded('r', 'a') }),
       observation('t3', { code: coded(undefined, 'a') }),
       observation('t4', { code: coded('s', 'b'), component: [{ code: coded('s', 'c') }] }),
       { resourceType: 'Observation', id: 't5', status: 'final' } as Resource,
-    ]);
-    expect((await ids(`Observation?${query.replaceAll('|', '%7C')}`)).sort()).toEqual(expected);
+    );
+
+    test.each([
+      ['code=a', ['t1', 't2', 't3']],
+      ['code=s|a', ['t1']],
+      ['code=|a', ['t3']],
+      ['code=s|', ['t1', 't4']],
+      ['code=s|a,r|a', ['t1', 't2']],
+      ['code=s|a,b', ['t1', 't4']],
+      ['code=A', []],
+      ['code:not=a', ['t4', 't5']],
+      ['code:missing=true', ['t5']],
+      ['code=a&code=s|a', ['t1']],
+      ['combo-code=c', ['t4']],
+      ['combo-code=a,c&_total=accurate', ['t1', 't2', 't3', 't4']],
+    ])('token: %s', async (query, expected) => {
+      expect((await ids(`Observation?${query.replaceAll('|', '%7C')}`)).sort()).toEqual(expected);
+    });
   });
 
-  test.each([
-    ['2025-03-09', ['d1', 'd3']],
-    ['ne2025-03-09', ['d2', 'd4', 'd5']],
-    ['gt2025-03-09', ['d4', 'd5']],
-    ['lt2025-03-09', ['d2', 'd4']],
-    ['ge2025-03-09', ['d1', 'd3', 'd4', 'd5']],
-    ['le2025-03-09', ['d1', 'd2', 'd3', 'd4']],
-    ['sa2025-03-09', ['d5']],
-    ['eb2025-03-09', ['d2']],
-    ['ap2025-03-09', ['d1', 'd2', 'd3', 'd4', 'd5']],
-    ['2025-03-08,2025-03-10', ['d2', 'd5']],
-    ['ge2025-03-08&date=lt2025-03-10', ['d1', 'd2', 'd3', 'd4']],
-  ])('date: %s', async (value, expected) => {
-    await searchWriter(pool()).write([
+  describe('date', () => {
+    recorded(
       observation('d1', { effectiveDateTime: '2025-03-09' }),
       observation('d2', { effectiveDateTime: '2025-03-08T23:59:59Z' }),
       observation('d3', { effectiveInstant: '2025-03-09T12:00:00.000Z' }),
       observation('d4', { effectivePeriod: { start: '2025-01-01' } }),
       observation('d5', { effectiveDateTime: '2025-03-10T01:00:00+01:00' }),
       observation('d6', {}),
-    ]);
-    expect((await ids(`Observation?date=${value}`)).sort()).toEqual(expected);
-    expect((await ids(`Observation?date=${value}&_sort=-date`)).sort()).toEqual(expected);
+    );
+
+    test.each([
+      ['2025-03-09', ['d1', 'd3']],
+      ['ne2025-03-09', ['d2', 'd4', 'd5']],
+      ['gt2025-03-09', ['d4', 'd5']],
+      ['lt2025-03-09', ['d2', 'd4']],
+      ['ge2025-03-09', ['d1', 'd3', 'd4', 'd5']],
+      ['le2025-03-09', ['d1', 'd2', 'd3', 'd4']],
+      ['sa2025-03-09', ['d5']],
+      ['eb2025-03-09', ['d2']],
+      ['ap2025-03-09', ['d1', 'd2', 'd3', 'd4', 'd5']],
+      ['2025-03-08,2025-03-10', ['d2', 'd5']],
+      ['ge2025-03-08&date=lt2025-03-10', ['d1', 'd2', 'd3', 'd4']],
+    ])('date: %s', async (value, expected) => {
+      expect((await ids(`Observation?date=${value}`)).sort()).toEqual(expected);
+      expect((await ids(`Observation?date=${value}&_sort=-date`)).sort()).toEqual(expected);
+    });
   });
 
-  test.each([
-    ['family=mull', ['s1']],
-    ['family=MÜLL', ['s1']],
-    ['family:exact=Müller', ['s1']],
-    ['family:exact=müller', []],
-    ['family:contains=ller', ['s1', 's2']],
-    ['family=%25', []],
-    ['family=_', []],
-    ['family:contains=%25', ['s3']],
-    ['name=anna,ben', ['s1', 's2']],
-    ['address=port', ['s2']],
-  ])('string: %s', async (query, expected) => {
-    await searchWriter(pool()).write([
+  describe('string', () => {
+    recorded(
       patient('s1', { name: [{ family: 'Müller', given: ['Anna'] }] }),
       patient('s2', { name: [{ family: 'Keller', given: ['Ben', 'Bennie'] }], address: [{ city: 'Portland' }] }),
       patient('s3', { name: [{ family: 'x%_\\y' }] }),
-    ]);
-    expect((await ids(`Patient?${query}`)).sort()).toEqual(expected);
+    );
+
+    test.each([
+      ['family=mull', ['s1']],
+      ['family=MÜLL', ['s1']],
+      ['family:exact=Müller', ['s1']],
+      ['family:exact=müller', []],
+      ['family:contains=ller', ['s1', 's2']],
+      ['family=%25', []],
+      ['family=_', []],
+      ['family:contains=%25', ['s3']],
+      ['name=anna,ben', ['s1', 's2']],
+      ['address=port', ['s2']],
+    ])('string: %s', async (query, expected) => {
+      expect((await ids(`Patient?${query}`)).sort()).toEqual(expected);
+    });
   });
 
-  test.each([
-    ['5.4', ['q1', 'q2']],
-    ['5.40', ['q1']],
-    ['gt5.4', ['q2', 'q3']],
-    ['ge5.4|http://unitsofmeasure.org|mg', ['q1', 'q3']],
-    ['5||g', ['q4']],
-    ['5||gram', ['q4']],
-    ['5|http://unitsofmeasure.org|gram', []],
-    ['lt5', ['q5']],
-    ['ap5', ['q1', 'q2', 'q4', 'q5']],
-    ['ne5.4', ['q3', 'q4', 'q5']],
-    ['sa5.42', ['q3']],
-    ['eb5', []],
-  ])('quantity: %s', async (value, expected) => {
+  describe('quantity', () => {
     const ucum = { system: 'http://unitsofmeasure.org' };
-    await searchWriter(pool()).write([
+    recorded(
       observation('q1', { valueQuantity: { value: 5.4, ...ucum, code: 'mg' } }),
       observation('q2', { valueQuantity: { value: 5.42 } }),
       observation('q3', { valueQuantity: { value: 9, ...ucum, code: 'mg' } }),
       observation('q4', { valueQuantity: { value: 5, ...ucum, code: 'g', unit: 'gram' } }),
       observation('q5', { valueQuantity: { value: 5, comparator: '<' } }),
-    ]);
-    expect((await ids(`Observation?value-quantity=${encodeURIComponent(value)}`)).sort()).toEqual(expected);
+    );
+
+    test.each([
+      ['5.4', ['q1', 'q2']],
+      ['5.40', ['q1']],
+      ['gt5.4', ['q2', 'q3']],
+      ['ge5.4|http://unitsofmeasure.org|mg', ['q1', 'q3']],
+      ['5||g', ['q4']],
+      ['5||gram', ['q4']],
+      ['5|http://unitsofmeasure.org|gram', []],
+      ['lt5', ['q5']],
+      ['ap5', ['q1', 'q2', 'q4', 'q5']],
+      ['ne5.4', ['q3', 'q4', 'q5']],
+      ['sa5.42', ['q3']],
+      ['eb5', []],
+    ])('quantity: %s', async (value, expected) => {
+      expect((await ids(`Observation?value-quantity=${encodeURIComponent(value)}`)).sort()).toEqual(expected);
+    });
   });
 
-  test.each([
-    ['Observation?subject=Patient/p1', ['r1', 'r4']],
-    ['Observation?patient=p1', ['r1', 'r4']],
-    ['Observation?subject:Patient=p1', ['r1', 'r4']],
-    ['Observation?subject=p1', ['r1', 'r2', 'r4']],
-    ['Observation?subject=Group/p1', ['r2']],
-    ['Observation?patient=p1,p2', ['r1', 'r3', 'r4']],
-    ['Observation?patient=p1&patient=p2', []],
-    ['Observation?patient:missing=true', ['r2']],
-    ['Observation?patient=p1&encounter=e1', ['r4']],
-    ['Observation?encounter=http://x/Encounter/e1', ['r3']],
-  ])('reference: %s', async (url, expected) => {
-    await searchWriter(pool()).write([
+  describe('reference', () => {
+    recorded(
       observation('r1', { subject: { reference: 'Patient/p1' } }),
       observation('r2', { subject: { reference: 'Group/p1' } }),
       observation('r3', {
@@ -175,102 +180,139 @@ describe('each kind of parameter', () => {
         encounter: { reference: 'http://x/Encounter/e1' },
       }),
       observation('r4', { subject: { reference: 'Patient/p1' }, encounter: { reference: 'Encounter/e1' } }),
-    ]);
-    expect((await ids(url)).sort()).toEqual(expected);
+    );
+
+    test.each([
+      ['Observation?subject=Patient/p1', ['r1', 'r4']],
+      ['Observation?patient=p1', ['r1', 'r4']],
+      ['Observation?subject:Patient=p1', ['r1', 'r4']],
+      ['Observation?subject=p1', ['r1', 'r2', 'r4']],
+      ['Observation?subject=Group/p1', ['r2']],
+      ['Observation?patient=p1,p2', ['r1', 'r3', 'r4']],
+      ['Observation?patient=p1&patient=p2', []],
+      ['Observation?patient:missing=true', ['r2']],
+      ['Observation?patient=p1&encounter=e1', ['r4']],
+      ['Observation?encounter=http://x/Encounter/e1', ['r3']],
+    ])('reference: %s', async (url, expected) => {
+      expect((await ids(url)).sort()).toEqual(expected);
+    });
   });
 
-  test('uri and canonical: as written, and without its version', async () => {
+  describe('others', () => {
+    recorded();
+
+    test('uri and canonical: as written, and without its version', async () => {
+      await searchWriter(pool()).write([
+        {
+          resourceType: 'ValueSet',
+          id: 'v',
+          url: 'http://x/v',
+          status: 'active',
+          meta: { profile: ['http://p|2'] },
+        } as Resource,
+      ]);
+      expect(await ids('ValueSet?url=http://x/v')).toEqual(['v']);
+      expect(await ids('ValueSet?url=http://x')).toEqual([]);
+      expect(await ids('ValueSet?_profile=http://p')).toEqual(['v']);
+      expect(await ids('ValueSet?_profile=http://p%7C2')).toEqual(['v']);
+    });
+
+    test('id and time of the last update', async () => {
+      const clock = [Date.parse('2026-01-01'), Date.parse('2026-01-02'), Date.parse('2026-01-03T10:00:00.5Z')];
+      const { write } = searchWriter(pool(), () => clock.shift() as number);
+      await write([patient('a'), patient('b'), patient('c')]);
+      expect(await ids('Patient?_id=c,a,nobody')).toEqual(['a', 'c']);
+      expect((await ids('Patient?_id:not=a')).sort()).toEqual(['b', 'c']);
+      expect(await ids('Patient?_lastUpdated=2026-01-02')).toEqual(['b']);
+      expect(await ids('Patient?_lastUpdated=ge2026-01-02&_sort=-_lastUpdated')).toEqual(['c', 'b']);
+      expect(await ids('Patient?_sort=-_id')).toEqual(['c', 'b', 'a']);
+      const [last] = (await page('Patient?_id=c')).matches;
+      expect(last).toMatchObject({
+        version: 1,
+        lastUpdated: '2026-01-03T10:00:00.500Z',
+        patientId: 'c',
+        method: 'PUT',
+      });
+      expect(JSON.parse(last?.content ?? '')).toEqual(patient('c'));
+    });
+  });
+});
+
+describe('deletions', () => {
+  recorded();
+
+  test('a deleted resource is in no search, total or include', async () => {
+    const { write, remove } = searchWriter(pool());
+    await write([
+      patient('p'),
+      encounter('e', { subject: { reference: 'Patient/p' } }),
+      encounter('f', { subject: { reference: 'Patient/p' } }),
+    ]);
+    await remove('Encounter', 'e');
+    expect(await ids('Encounter')).toEqual(['f']);
+    expect(await page('Encounter?patient=p&_summary=count')).toMatchObject({ total: 1, matches: [] });
+    const { included } = await page('Patient?_id=p&_revinclude=Encounter:patient');
+    expect(included.map(({ id }) => id)).toEqual(['f']);
+  });
+});
+
+describe('includes', () => {
+  recorded();
+
+  test('includes follow references in both directions, once each, and never repeat a match', async () => {
+    const subject = { reference: 'Patient/p' };
     await searchWriter(pool()).write([
+      patient('p', { link: [{ other: { reference: 'Patient/q' }, type: 'seealso' }] }),
+      patient('q'),
+      encounter('e1', { subject, partOf: { reference: 'Encounter/e2' } }),
+      encounter('e2', { subject, participant: [{ individual: { reference: 'Practitioner/absent' } }] }),
       {
-        resourceType: 'ValueSet',
-        id: 'v',
-        url: 'http://x/v',
-        status: 'active',
-        meta: { profile: ['http://p|2'] },
+        resourceType: 'Procedure',
+        id: 'c',
+        status: 'completed',
+        subject,
+        encounter: { reference: 'Encounter/e1' },
       } as Resource,
     ]);
-    expect(await ids('ValueSet?url=http://x/v')).toEqual(['v']);
-    expect(await ids('ValueSet?url=http://x')).toEqual([]);
-    expect(await ids('ValueSet?_profile=http://p')).toEqual(['v']);
-    expect(await ids('ValueSet?_profile=http://p%7C2')).toEqual(['v']);
-  });
-
-  test('id and time of the last update', async () => {
-    const clock = [Date.parse('2026-01-01'), Date.parse('2026-01-02'), Date.parse('2026-01-03T10:00:00.5Z')];
-    const { write } = searchWriter(pool(), () => clock.shift() as number);
-    await write([patient('a'), patient('b'), patient('c')]);
-    expect(await ids('Patient?_id=c,a,nobody')).toEqual(['a', 'c']);
-    expect((await ids('Patient?_id:not=a')).sort()).toEqual(['b', 'c']);
-    expect(await ids('Patient?_lastUpdated=2026-01-02')).toEqual(['b']);
-    expect(await ids('Patient?_lastUpdated=ge2026-01-02&_sort=-_lastUpdated')).toEqual(['c', 'b']);
-    expect(await ids('Patient?_sort=-_id')).toEqual(['c', 'b', 'a']);
-    const [last] = (await page('Patient?_id=c')).matches;
-    expect(last).toMatchObject({ version: 1, lastUpdated: '2026-01-03T10:00:00.500Z', patientId: 'c', method: 'PUT' });
-    expect(JSON.parse(last?.content ?? '')).toEqual(patient('c'));
+    const names = async (url: string) => {
+      const { matches, included } = await page(url);
+      return [matches.map(({ id }) => id).sort(), included.map(({ type, id }) => `${type}/${id}`).sort()];
+    };
+    expect(await names('Encounter?_id=e1&_include=Encounter:patient&_revinclude=Procedure:encounter')).toEqual([
+      ['e1'],
+      ['Patient/p', 'Procedure/c'],
+    ]);
+    expect(await names('Encounter?_include=Encounter:part-of&_include=Encounter:practitioner')).toEqual([
+      ['e1', 'e2'],
+      [],
+    ]);
+    expect(await names('Encounter?_id=e1&_include=Encounter:subject:Group')).toEqual([['e1'], []]);
+    expect(await names('Patient?_id=p&_include=Patient:link:Patient')).toEqual([['p'], ['Patient/q']]);
   });
 });
 
-test('a deleted resource is in no search, total or include', async () => {
-  const { write, remove } = searchWriter(pool());
-  await write([
-    patient('p'),
-    encounter('e', { subject: { reference: 'Patient/p' } }),
-    encounter('f', { subject: { reference: 'Patient/p' } }),
-  ]);
-  await remove('Encounter', 'e');
-  expect(await ids('Encounter')).toEqual(['f']);
-  expect(await page('Encounter?patient=p&_summary=count')).toMatchObject({ total: 1, matches: [] });
-  const { included } = await page('Patient?_id=p&_revinclude=Encounter:patient');
-  expect(included.map(({ id }) => id)).toEqual(['f']);
-});
+describe('sorting', () => {
+  recorded();
 
-test('includes follow references in both directions, once each, and never repeat a match', async () => {
-  const subject = { reference: 'Patient/p' };
-  await searchWriter(pool()).write([
-    patient('p', { link: [{ other: { reference: 'Patient/q' }, type: 'seealso' }] }),
-    patient('q'),
-    encounter('e1', { subject, partOf: { reference: 'Encounter/e2' } }),
-    encounter('e2', { subject, participant: [{ individual: { reference: 'Practitioner/absent' } }] }),
-    {
-      resourceType: 'Procedure',
-      id: 'c',
-      status: 'completed',
-      subject,
-      encounter: { reference: 'Encounter/e1' },
-    } as Resource,
-  ]);
-  const names = async (url: string) => {
-    const { matches, included } = await page(url);
-    return [matches.map(({ id }) => id).sort(), included.map(({ type, id }) => `${type}/${id}`).sort()];
-  };
-  expect(await names('Encounter?_id=e1&_include=Encounter:patient&_revinclude=Procedure:encounter')).toEqual([
-    ['e1'],
-    ['Patient/p', 'Procedure/c'],
-  ]);
-  expect(await names('Encounter?_include=Encounter:part-of&_include=Encounter:practitioner')).toEqual([
-    ['e1', 'e2'],
-    [],
-  ]);
-  expect(await names('Encounter?_id=e1&_include=Encounter:subject:Group')).toEqual([['e1'], []]);
-  expect(await names('Patient?_id=p&_include=Patient:link:Patient')).toEqual([['p'], ['Patient/q']]);
-});
-
-test('missing sort values come last in both directions, across pages', async () => {
-  const subject = { reference: 'Patient/p' };
-  await searchWriter(pool()).write([
-    encounter('a', { subject, period: { start: '2025-01-01' } }),
-    encounter('b', { subject }),
-    encounter('c', { subject, period: { start: '2025-02-01', end: '2025-02-01' } }),
-    encounter('d', { subject }),
-  ]);
-  for (const where of ['', 'patient=p&']) {
-    expect(await allPages(`Encounter?${where}_sort=date&_count=1`)).toEqual(['a', 'c', 'b', 'd']);
-    expect(await allPages(`Encounter?${where}_sort=-date&_count=3`)).toEqual(['c', 'a', 'd', 'b']);
-    expect(await allPages(`Encounter?${where}_sort=-date,_id&_count=2`)).toEqual(['c', 'a', 'b', 'd']);
-  }
+  test('missing sort values come last in both directions, across pages', async () => {
+    const subject = { reference: 'Patient/p' };
+    await searchWriter(pool()).write([
+      encounter('a', { subject, period: { start: '2025-01-01' } }),
+      encounter('b', { subject }),
+      encounter('c', { subject, period: { start: '2025-02-01', end: '2025-02-01' } }),
+      encounter('d', { subject }),
+    ]);
+    for (const where of ['', 'patient=p&']) {
+      expect(await allPages(`Encounter?${where}_sort=date&_count=1`)).toEqual(['a', 'c', 'b', 'd']);
+      expect(await allPages(`Encounter?${where}_sort=-date&_count=3`)).toEqual(['c', 'a', 'd', 'b']);
+      expect(await allPages(`Encounter?${where}_sort=-date,_id&_count=2`)).toEqual(['c', 'a', 'b', 'd']);
+    }
+  });
 });
 
 describe('the answers are those of the specification read literally', () => {
+  recorded();
+
   const TYPES = ['Observation', 'Encounter', 'Patient', 'Condition', 'RiskAssessment', 'Questionnaire', 'Appointment'];
 
   test('for generated resources and queries, with all pages complete and without repeats', async () => {
@@ -294,7 +336,7 @@ describe('the answers are those of the specification read literally', () => {
         }
         expect((await page(`${url}&_summary=count`)).total).toBe(expected.length);
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     );
   });
 });
@@ -373,6 +415,11 @@ function conditionsOf(type: string, resources: readonly Resource[]): string[] {
 }
 
 describe('paging', () => {
+  beforeEach(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(() => database.drop());
+
   test.each([
     ['Observation?_count=7', 'type'],
     ['Observation?code=a&_count=7', 'code'],
@@ -421,6 +468,11 @@ describe('paging', () => {
 });
 
 describe('hostile values', () => {
+  recorded(
+    patient('p', { name: [{ family: 'Doe' }], identifier: [{ system: 's', value: 'v' }] }),
+    observation('o', { subject: { reference: 'Patient/p' }, code: coded('s', 'a'), effectiveDateTime: '2025' }),
+  );
+
   test.each([
     "' OR 1=1--",
     '\\',
@@ -433,11 +485,6 @@ describe('hostile values', () => {
     '{"a":1}',
     '{,}',
   ])('%j finds nothing and harms nothing', async (value) => {
-    const { write } = searchWriter(pool());
-    await write([
-      patient('p', { name: [{ family: 'Doe' }], identifier: [{ system: 's', value: 'v' }] }),
-      observation('o', { subject: { reference: 'Patient/p' }, code: coded('s', 'a'), effectiveDateTime: '2025' }),
-    ]);
     const text = encodeURIComponent(value.toWellFormed().replace(/[\\,|$]/g, '\\$&'));
     for (const url of [
       `Patient?identifier=${text}`,
@@ -452,11 +499,15 @@ describe('hostile values', () => {
     }
     expect(await ids('Patient')).toEqual(['p']);
   });
+});
+
+describe('long lists and values', () => {
+  recorded();
 
   test('a long code is found by its whole text alone', async () => {
     const long = 'x'.repeat(3000);
-    await searchWriter(pool()).write([observation('o', { code: coded('s', long) })]);
-    expect(await ids(`Observation?code=${long}`)).toEqual(['o']);
+    await searchWriter(pool()).write([observation('long', { code: coded('s', long) })]);
+    expect(await ids(`Observation?code=${long}`)).toEqual(['long']);
     expect(await ids(`Observation?code=${long.slice(1)}`)).toEqual([]);
   });
 
@@ -480,6 +531,8 @@ describe('hostile values', () => {
 });
 
 describe('conditional matches', () => {
+  recorded();
+
   test('all criteria are answered in their order, whatever their form', async () => {
     const identified = (id: string, value: string) =>
       patient(id, { identifier: [{ system: 's', value }], gender: 'male' });
@@ -508,7 +561,7 @@ describe('conditional matches', () => {
       ),
     ).toEqual([['b', 'c'], ['a'], [], ['a'], ['c'], ['b', 'c']]);
     const [match] = await matchOne(pool(), { type: 'Patient', criteria: 'identifier=s|1' }, registry);
-    expect(match).toEqual({ rid: '1', id: 'a', version: 1 });
+    expect(match).toEqual({ rid: expect.stringMatching(/^\d+$/), id: 'a', version: 1 });
   });
 
   test('a condition that would match everything, or is unknown, is refused', async () => {
