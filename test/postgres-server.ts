@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { type EmbeddedPostgres, openEmbeddedPostgres } from '../src/postgres/embedded.ts';
-import { livePostmaster } from '../src/postgres/embedded-process.ts';
 import { migrate } from '../src/postgres/migrate.ts';
 import { TEMPLATE_DATABASE, TEST_SERVER } from './postgres.ts';
 
@@ -26,8 +25,8 @@ const running = globalThis as typeof globalThis & { kapTestServer?: Running };
 
 export default async function startServer(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'kap-bridge-test-'));
+  tidyUpAfterThisProcess(folder);
   const server = await openEmbeddedPostgres(folder, { as: 'service', settings: SETTINGS });
-  stopWithThisProcess(folder);
   const template = new URL(server.url);
   template.pathname = `/${TEMPLATE_DATABASE}`;
   const client = new pg.Client({ connectionString: server.url });
@@ -47,14 +46,13 @@ export async function stopServer(): Promise<void> {
 }
 
 // A run that is killed runs no teardown: its end closes this pipe, and the shell at the other end tidies up.
-function stopWithThisProcess(folder: string): void {
-  const postmaster = livePostmaster(join(folder, 'postgres', 'data'));
-  if (postmaster === null || process.platform === 'win32') return;
-  const tidy = 'read _; kill -INT "$1" 2>/dev/null && sleep 2; rm -rf "$2"';
-  const child = spawn('sh', ['-c', tidy, 'sh', String(postmaster.pid), folder], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
+function tidyUpAfterThisProcess(folder: string): void {
+  if (process.platform === 'win32') return;
+  const tidy = `
+    read _
+    pid=$(head -n 1 "$1/postgres/data/postmaster.pid" 2>/dev/null) && kill -INT "$pid" && sleep 2
+    rm -rf "$1"`;
+  const child = spawn('sh', ['-c', tidy, 'sh', folder], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   child.unref();
-  (child.stdin as unknown as { unref(): void }).unref();
+  (child.stdin as unknown as { unref(): void }).unref(); // a pipe is a socket, which the types do not say
 }

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,19 @@ function dataDir(parent = tmpdir()): string {
   folders.push(folder);
   return folder;
 }
+
+/** With a cluster made before: making one takes longer than most tests. */
+function preparedDataDir(): string {
+  const folder = dataDir();
+  execFileSync('cp', ['-a', join(prepared, 'postgres'), folder]); // with owners and modes
+  return folder;
+}
+
+let prepared: string;
+beforeAll(async () => {
+  prepared = dataDir();
+  await (await openEmbeddedPostgres(prepared, { as: 'service' })).close();
+});
 
 const clusterOf = (folder: string) => join(folder, 'postgres', 'data');
 
@@ -70,7 +83,7 @@ test('the first start makes a durable UTF-8 cluster on the loopback address with
 });
 
 test('the second start finds what the first one stored, on the same port', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const first = await openEmbeddedPostgres(folder, { as: 'service' });
   await ask(first.url, 'create table kept as select 42 as answer');
   await first.close();
@@ -82,7 +95,7 @@ test('the second start finds what the first one stored, on the same port', async
 });
 
 test('a command beside a running service joins its server and leaves it running', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const service = await openEmbeddedPostgres(folder, { as: 'service' });
   const command = await openEmbeddedPostgres(folder, { as: 'command' });
   expect(command).toMatchObject({ effect: 'joined', url: service.url });
@@ -93,7 +106,7 @@ test('a command beside a running service joins its server and leaves it running'
 });
 
 test('whoever leaves last stops the server, in whatever order they came', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const command = await openEmbeddedPostgres(folder, { as: 'command' });
   const service = await openEmbeddedPostgres(folder, { as: 'service' });
   await command.close();
@@ -111,7 +124,7 @@ test('several processes that start at once on an empty folder share one server',
 });
 
 test('a second service on the folder is refused and told which process has it', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const owner = await serviceProcess(folder);
   await expect(openEmbeddedPostgres(folder, { as: 'service' })).rejects.toMatchObject({
     code: 'conflict',
@@ -122,7 +135,7 @@ test('a second service on the folder is refused and told which process has it', 
 });
 
 test('after kill -9 of the service its server lives on and the next service adopts it, nothing lost', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const killed = await serviceProcess(folder);
   await ask(killed.said.url ?? '', 'create table kept as select 42 as answer');
   await killed.kill9();
@@ -136,7 +149,7 @@ test('after kill -9 of the service its server lives on and the next service adop
 });
 
 test('after kill -9 of the service and of its server the next start recovers what was committed', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const killed = await serviceProcess(folder);
   await ask(killed.said.url ?? '', 'create table kept as select 42 as answer');
   await killed.kill9();
@@ -148,7 +161,7 @@ test('after kill -9 of the service and of its server the next start recovers wha
 });
 
 test('a service whose server is killed has it back at the same url', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const service = await openEmbeddedPostgres(folder, { as: 'service' });
   await ask(service.url, 'create table kept as select 42 as answer');
   process.kill(livePostmaster(clusterOf(folder))?.pid ?? 0, 'SIGKILL');
@@ -159,8 +172,7 @@ test('a service whose server is killed has it back at the same url', async () =>
 });
 
 test('a pid file whose number now belongs to another program does not hinder the start', async () => {
-  const folder = dataDir();
-  await (await openEmbeddedPostgres(folder, { as: 'service' })).close();
+  const folder = preparedDataDir();
   writeFileSync(
     join(clusterOf(folder), 'postmaster.pid'),
     `${process.pid}\n${clusterOf(folder)}\n0\n1\n\n\n0\nready\n`,
@@ -172,7 +184,7 @@ test('a pid file whose number now belongs to another program does not hinder the
 });
 
 test('the log of the server quotes no statement and no value', async () => {
-  const folder = dataDir();
+  const folder = preparedDataDir();
   const server = await openEmbeddedPostgres(folder, { as: 'service' });
   await ask(server.url, 'create table person (name text primary key)');
   const insert = () => ask(server.url, "insert into person values ('Jane Doe')");
