@@ -325,6 +325,7 @@ test('discovery is open and everything else is not', async () => {
 
 test('the CapabilityStatement promises what the routes do', async () => {
   const { body } = await service.http.get('/fhir/metadata').expect(200);
+  expect(fhir.validator.validate(body, 'CapabilityStatement')).toEqual([]);
   const ofType = (type: string) => body.rest[0].resource.find((each: { type: string }) => each.type === type);
   expect(body.rest[0].resource.map(({ type }: { type: string }) => type)).toEqual(fhir.definitions.resourceTypes);
   expect(
