@@ -51,6 +51,8 @@ export class InvalidValue extends Error {
 
 export type ValueContext = {
   isResourceType(name: string): boolean;
+  /** Whether a code of a system is in a value set. */
+  readonly allows: (valueSet: string, system: string, code: string) => boolean;
   readonly baseUrl: string | undefined;
   /** ms */
   readonly now: number;
@@ -65,7 +67,7 @@ export function parseFilterValues(
 ): SearchFilter {
   switch (parameter.kind) {
     case 'token':
-      return { kind: 'token', parameter, not: modifier === 'not', values: values.map(tokenValue(parameter)) };
+      return { kind: 'token', parameter, not: modifier === 'not', values: values.map(tokenValue(parameter, context)) };
     case 'string': {
       const match = modifier === 'exact' || modifier === 'contains' ? modifier : 'prefix';
       return { kind: 'string', parameter, match, values: values.map((value) => stringValue(value, match)) };
@@ -116,13 +118,15 @@ function unescaped(value: string): string {
 
 // ---- one function per kind
 
-function tokenValue({ stored }: TypeSearchParameter): (value: string) => TokenValue {
+function tokenValue({ stored, boundTo }: TypeSearchParameter, { allows }: ValueContext): (value: string) => TokenValue {
   return (value) => {
     const [first = '', code, ...more] = split(value, '|').map(unescaped);
     if (stored === 'column' && code !== undefined) throw new InvalidValue('A logical id has no system');
     if (more.length > 0) throw new InvalidValue("A token is 'code', 'system|code', '|code' or 'system|'");
     if (code === undefined) return { code: first };
-    if (code !== '') return { system: first, code };
+    // A plain code has no system of its own: that of its value set is meant.
+    const implicit = code !== '' && boundTo.some((valueSet) => allows(valueSet, first, code));
+    if (code !== '') return { system: implicit ? '' : first, code };
     if (first === '') throw new InvalidValue('A token needs a system or a code');
     return { system: first };
   };

@@ -3,7 +3,7 @@
  *
  * @see https://hl7.org/fhir/R4/searchparameter-registry.html
  */
-import type { Definitions, SearchParameterDigest } from './definitions.ts';
+import type { Definitions, ElementDigest, SearchParameterDigest } from './definitions.ts';
 import {
   alternatives,
   expressionText,
@@ -41,6 +41,8 @@ export type TypeSearchParameter = {
   readonly namesPatient: boolean;
   /** A resource has one index row of it at most: a date or a number of an element that does not repeat. */
   readonly single: boolean;
+  /** Value sets of its elements, when all are plain codes: they say which system such a code is of. */
+  readonly boundTo: readonly string[];
 };
 
 export type SearchParameterRegistry = {
@@ -96,7 +98,7 @@ function refuseCollisions(digests: ReadonlyMap<string, readonly SearchParameterD
   }
 }
 
-type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient' | 'single'>;
+type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient' | 'single' | 'boundTo'>;
 
 function parametersOf(
   type: string,
@@ -118,6 +120,7 @@ function parametersOf(
         ...(rows.get(draft) ?? { rows: [draft.key] }),
         namesPatient: namesPatient(draft, patient),
         single: isSingle(draft, definitions),
+        boundTo: boundTo(draft, definitions),
       },
     ]),
   );
@@ -274,18 +277,41 @@ function isSingle({ type, kind, alternatives: found }: Draft, definitions: Defin
   return path !== undefined && path.length > 0 && others.size === 1 && !repeats(type, path, definitions);
 }
 
+function boundTo({ type, kind, alternatives: found }: Draft, definitions: Definitions): readonly string[] {
+  if (kind !== 'token') return [];
+  const valueSets: string[] = [];
+  for (const item of found) {
+    const elements = item.op === 'path' ? elementsAlong(type, item.steps, definitions) : undefined;
+    const element = elements?.at(-1);
+    const valueSet = element?.binding?.valueSet;
+    if (element?.types.length !== 1 || element.types[0]?.code !== 'code' || valueSet === undefined) return [];
+    valueSets.push(valueSet);
+  }
+  return valueSets;
+}
+
 /** Whether a resource may have several elements at the path, as far as element names alone tell. */
 function repeats(type: string, path: readonly PathStep[], definitions: Definitions): boolean {
-  let parent = type;
+  return elementsAlong(type, path, definitions)?.every(({ max }) => max === 1) !== true;
+}
+
+/** The element of each step; undefined where a step is more than a name, or leads into a data type. */
+function elementsAlong(
+  type: string,
+  path: readonly PathStep[],
+  definitions: Definitions,
+): readonly ElementDigest[] | undefined {
+  const elements: ElementDigest[] = [];
   for (const step of path) {
-    if (step.step !== 'element') return true;
+    if (step.step !== 'element') return undefined;
+    const parent: string = elements.at(-1)?.path ?? type;
     const element = definitions
       .elementsOf(parent)
       .find((child) => child.path === `${parent}.${step.name}` || child.path === `${parent}.${step.name}[x]`);
-    if (element?.max !== 1) return true;
-    parent = element.path;
+    if (element === undefined) return undefined;
+    elements.push(element);
   }
-  return false;
+  return elements;
 }
 
 function namesPatient(draft: Draft, patient: SearchExpression | undefined): boolean {

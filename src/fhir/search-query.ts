@@ -318,6 +318,7 @@ class Draft {
     }
     return parseFilterValues(parameter, modifier, values, {
       isResourceType: (known) => this.#registry.definitions.isResourceType(known),
+      allows: (url, system, code) => this.#registry.definitions.valueSet(url)?.allows(system, code) === true,
       baseUrl: this.#options.baseUrl,
       now: this.#options.now ?? Date.now(),
     });

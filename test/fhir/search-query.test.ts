@@ -40,6 +40,14 @@ test.each<[string, unknown]>([
   expect(filter(`Observation?code=${encodeURIComponent(value)}`)).toMatchObject({ kind: 'token', not: false, values });
 });
 
+test('the system of a plain code is that of its value set, and no other', () => {
+  const value = (text: string) => filter(`Encounter?status=${encodeURIComponent(text)}`);
+  expect(value('http://hl7.org/fhir/encounter-status|finished')).toMatchObject({
+    values: [{ system: '', code: 'finished' }],
+  });
+  expect(value('http://x|finished')).toMatchObject({ values: [{ system: 'http://x', code: 'finished' }] });
+});
+
 test.each<[string, unknown]>([
   ['Patient/p1', ['Patient/p1']],
   ['Patient/p1/_history/2', ['Patient/p1']],
