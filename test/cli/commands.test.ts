@@ -5,6 +5,7 @@ import { livePostmaster } from '../../src/postgres/embedded-process.ts';
 import { createEmptyDatabase, type TestDatabase } from '../postgres.ts';
 import { command } from './command.ts';
 
+const COMMANDS = ['demo', 'start', 'migrate', 'token', 'config'];
 const dataDir = mkdtempSync(join(tmpdir(), 'kap-bridge-cli-'));
 let database: TestDatabase;
 beforeAll(async () => {
@@ -18,19 +19,16 @@ afterAll(async () => {
 test('help lists the commands and the exit codes', async () => {
   const { code, out } = await command(['--help'], {});
   expect(code).toBe(0);
-  for (const name of ['start', 'migrate', 'config', 'token']) expect(out).toContain(name);
+  for (const name of COMMANDS) expect(out).toContain(name);
   expect(out).toContain('Exit codes:');
 });
 
-test.each(['start', 'migrate', 'config', 'token'])(
-  '%s explains itself with examples and knows --json',
-  async (name) => {
-    const { code, out } = await command([name, '--help'], {});
-    expect(code).toBe(0);
-    expect(out).toContain('Examples:');
-    expect(out).toContain('--json');
-  },
-);
+test.each(COMMANDS)('%s explains itself with examples and knows --json', async (name) => {
+  const { code, out } = await command([name, '--help'], {});
+  expect(code).toBe(0);
+  expect(out).toContain('Examples:');
+  expect(out).toContain('--json');
+});
 
 test.each([
   ['an unknown command', ['deliver-everything'], {}],
