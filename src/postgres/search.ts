@@ -26,30 +26,25 @@ export type { CursorKey } from './search-cursor.ts';
 
 type Client = Pool | PoolClient;
 
-export type SearchedPage = SearchPage & {
-  /** There were more resources to include than MAX_INCLUDED. */
-  readonly includedCut: boolean;
-};
-
 /** Included resources of a page at most. */
-export const MAX_INCLUDED = 1000;
+const MAX_INCLUDED = 1000;
 
 /** @throws Failure `invalid` for a cursor that is not of this search */
 export async function search(
   client: Client,
   query: SearchQuery,
   options: { readonly cursorKey: CursorKey },
-): Promise<SearchedPage> {
+): Promise<SearchPage> {
   const total = query.countOnly || query.total !== 'none' ? await countOf(client, query) : undefined;
   const counted = total === undefined ? {} : { total };
-  if (query.countOnly) return { matches: [], included: [], includedCut: false, ...counted };
+  if (query.countOnly) return { matches: [], included: [], ...counted };
   const start = query.cursor === undefined ? undefined : openCursor(query.cursor, query, options.cursorKey);
   const { rows, next } = await pageFrom(client, query, start);
   const included = await includedWith(client, query.includes, rows);
   return {
     matches: rows.map(stored),
     included: included.slice(0, MAX_INCLUDED).map(stored),
-    includedCut: included.length > MAX_INCLUDED,
+    ...(included.length > MAX_INCLUDED ? { includedCut: true } : {}),
     ...(next === undefined ? {} : { next: sealCursor(next, query, options.cursorKey) }),
     ...counted,
   };

@@ -52,6 +52,8 @@ export type WriteResult = {
 export type SearchPage = {
   readonly matches: readonly StoredResource[];
   readonly included: readonly StoredResource[];
+  /** There was more to include than one answer holds (1000). */
+  readonly includedCut?: boolean;
   /** Opaque cursor of the next page, when there is one. */
   readonly next?: string;
   /** Only where the query asks for it. */

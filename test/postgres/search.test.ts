@@ -291,6 +291,19 @@ describe('includes', () => {
   });
 });
 
+describe('many includes', () => {
+  recorded(
+    patient('many'),
+    ...Array.from({ length: 1002 }, (_, i) => observation(`i${i}`, { subject: { reference: 'Patient/many' } })),
+  );
+
+  test('of more than a thousand resources to include, a thousand come, and the page says so', async () => {
+    const { included, includedCut } = await page('Patient?_id=many&_revinclude=Observation:patient');
+    expect(included).toHaveLength(1000);
+    expect(includedCut).toBe(true);
+  });
+});
+
 describe('sorting', () => {
   recorded();
 

@@ -2,6 +2,7 @@
 import { permits, requirePermission } from '../../access/scopes.ts';
 import type { AuditRow } from '../../audit/event.ts';
 import { sharedEvent } from '../../audit/shared-event.ts';
+import type { Issue } from '../../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import { CURSOR_PARAMETER, parseSearch, type SearchQuery, selfLink } from '../../fhir/search-query.ts';
 import type { SearchPage, StoredResource } from '../../record/record.ts';
@@ -61,12 +62,17 @@ function searchBundle(base: string, query: SearchQuery, page: SearchPage): strin
   if (!query.countOnly) {
     for (const stored of page.matches) entries.push(entryText(base, stored, 'match'));
     for (const stored of page.included) entries.push(entryText(base, stored, 'include'));
-    if (query.ignored.length > 0) {
-      entries.push(`{"resource":${outcomeText(query.ignored)},"search":{"mode":"outcome"}}`);
-    }
+    const warnings = page.includedCut === true ? [...query.ignored, INCLUDED_CUT] : query.ignored;
+    if (warnings.length > 0) entries.push(`{"resource":${outcomeText(warnings)},"search":{"mode":"outcome"}}`);
   }
   return bundleText('searchset', searchLinks(base, query, page.next), entries, page.total);
 }
+
+const INCLUDED_CUT: Issue = {
+  severity: 'warning',
+  code: 'incomplete',
+  diagnostics: 'More is to be included than one answer holds; ask for fewer matches with _count, or for it by itself.',
+};
 
 function entryText(base: string, stored: StoredResource, mode: 'match' | 'include'): string {
   return `{"fullUrl":"${base}/${stored.type}/${stored.id}","resource":${stored.content},"search":{"mode":"${mode}"}}`;
