@@ -47,7 +47,7 @@ export type Prepared = {
   readonly drafts: readonly Draft[];
   readonly conditional: readonly ConditionalReference[];
   /** Local resources that are referred to and not written here. */
-  readonly existing: readonly ResourceKey[];
+  readonly existing: readonly (ResourceKey & { readonly place: string })[];
   /** fullUrl → the draft it names. */
   readonly byFullUrl: ReadonlyMap<string, Draft>;
 };
@@ -165,7 +165,7 @@ function collectReferences(
 ): Pick<Prepared, 'conditional' | 'existing'> {
   const issues: Issue[] = [];
   const conditional: ConditionalReference[] = [];
-  const existing = new Map<string, ResourceKey>();
+  const existing = new Map<string, ResourceKey & { readonly place: string }>();
   const written = new Set(drafts.filter(({ id }) => id !== undefined).map(({ type, id }) => `${type}/${id}`));
   const isGraph = drafts.length > 1 || drafts.some(({ place }) => place.startsWith('Bundle'));
   for (const draft of drafts) {
@@ -193,8 +193,9 @@ function collectReferences(
           const relative = relativeTo(parts.baseUrls, reference);
           const local = LOCAL.exec(relative);
           if (local !== null && isGraph && !byFullUrl.has(reference)) {
-            const key = { type: local[1] as string, id: local[2] as string };
-            if (!written.has(`${key.type}/${key.id}`)) existing.set(`${key.type}/${key.id}`, key);
+            const [, type = '', id = ''] = local;
+            const key = `${type}/${id}`;
+            if (!written.has(key) && !existing.has(key)) existing.set(key, { type, id, place });
           }
           if (relative !== reference) return relative;
         }

@@ -7,7 +7,7 @@
  * of work wait for each other and never deadlock.
  */
 import type { Resource } from '@medplum/fhirtypes';
-import { restEvents } from '../audit/event.ts';
+import { type AuditRow, restEvent } from '../audit/event.ts';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
@@ -16,7 +16,7 @@ import { type Assembled, assemble, type Settled } from './assemble.ts';
 import { concernsCourse, evaluateCourses, startsCourse } from './courses.ts';
 import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
 import type { StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
-import type { Change, Criterion, CurrentRow, Match, UnitOfWork } from './store.ts';
+import type { Change, Criterion, CurrentRow, Match, ResourceKey, UnitOfWork } from './store.ts';
 
 /** @see ClinicRecord.write */
 export async function write(
@@ -52,10 +52,10 @@ async function writeStraight(
   for (const { type, patientId } of assembled.versions) {
     if (patientId !== null && concernsCourse(type)) outsideCourse.add(patientId);
   }
-  const change = { ...changeOf(assembled, context, now), courses: [] };
+  const change = { ...changeOf(drafts, assembled, context, now), courses: [] };
   const answer = await parts.store.writeNew(change, { outsideCourse: [...outsideCourse], existing: prepared.existing });
   if (answer === 'in-course') return undefined;
-  if (answer !== 'written') throw missingReferences(answer.missing);
+  if (answer !== 'written') throw missingReferences(prepared, answer.missing);
   return resultsOf(drafts, assembled);
 }
 
@@ -102,7 +102,7 @@ async function attemptLocked(
   const keys = drafts.flatMap((draft) => keyOf(draft, identities) ?? []);
   refuseTwice(drafts, identities);
   const [rows, missing] = await Promise.all([unit.lockCurrent(keys), unit.missing(prepared.existing)]);
-  if (missing.length > 0) throw missingReferences(missing);
+  if (missing.length > 0) throw missingReferences(prepared, missing);
   const current = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
 
   // A deletion, or an update that moves a resource to another patient, concerns the patient it was about, too.
@@ -115,7 +115,7 @@ async function attemptLocked(
   const settled = drafts.flatMap((draft) => settle(draft, identities, current));
   const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
   const assembled = await assemble(parts, [...settled, ...evaluated.settled], now);
-  await unit.write({ ...changeOf(assembled, context, now), courses: evaluated.courses });
+  await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });
   return resultsOf(drafts, assembled);
 }
 
@@ -267,31 +267,46 @@ function checkVersion(draft: Draft, current: CurrentRow | undefined): void {
   );
 }
 
-function missingReferences(missing: readonly { type: string; id: string }[]): Failure {
-  return new Failure(
-    'invalid',
-    missing.map(({ type, id }) => issue('not-found', `A reference leads to ${type}/${id}, which is not stored here.`)),
+function missingReferences({ existing }: Prepared, missing: readonly ResourceKey[]): Failure {
+  const issues = missing.map(({ type, id }) => {
+    const place = existing.find((key) => key.type === type && key.id === id)?.place;
+    return issue('not-found', `The reference leads to ${type}/${id}, which is not stored here.`, place);
+  });
+  return new Failure('invalid', issues);
+}
+
+function changeOf(
+  drafts: readonly Draft[],
+  assembled: Assembled,
+  context: WriteContext,
+  now: Date,
+): Omit<Change, 'courses'> {
+  const { versions, added, removed } = assembled;
+  return { versions, added, removed, audit: auditOf(drafts, assembled, context, now) };
+}
+
+/**
+ * One event for each patient concerned, with what was written about that patient. What was already there is answered,
+ * too: it was seen, and is audited; so is the attempt to delete what is not there.
+ */
+function auditOf(drafts: readonly Draft[], { outcome }: Assembled, context: WriteContext, now: Date): AuditRow[] {
+  const { interaction } = context;
+  const touched = Map.groupBy(
+    [...outcome.values()].map(({ stored }) => stored),
+    ({ patientId }) => patientId,
+  );
+  if (touched.size === 0) {
+    const entities = drafts.flatMap(({ type, id }) => (id === undefined ? [] : [{ type, id }]));
+    const action = drafts.length === 1 ? 'D' : 'E';
+    return [restEvent({ context, interaction, action, outcome: 0, entities }, now)];
+  }
+  return [...touched].map(([patientId, entities]) =>
+    restEvent({ context, interaction, action: actionOf(entities, outcome.size), outcome: 0, patientId, entities }, now),
   );
 }
 
-function changeOf(assembled: Assembled, context: WriteContext, now: Date): Omit<Change, 'courses'> {
-  const { versions, added, removed } = assembled;
-  // What was already there is answered, too: it was seen, and is audited.
-  const touched = [...assembled.outcome.values()].map(({ stored }) => stored);
-  const event = {
-    context,
-    interaction: context.interaction,
-    action: actionOf(touched),
-    outcome: 0,
-    entities: touched,
-  } as const;
-  const patients = touched.map(({ patientId }) => patientId).filter((id) => id !== null);
-  return { versions, added, removed, audit: restEvents(event, patients, now) };
-}
-
-function actionOf(touched: readonly StoredResource[]): 'C' | 'U' | 'D' | 'E' {
-  const [only] = touched;
-  if (only === undefined || touched.length > 1) return 'E';
+function actionOf([only]: readonly StoredResource[], touched: number): 'C' | 'U' | 'D' | 'E' {
+  if (only === undefined || touched > 1) return 'E';
   return only.deleted ? 'D' : only.version === 1 ? 'C' : 'U';
 }
 

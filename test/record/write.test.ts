@@ -83,6 +83,7 @@ test('a refused transaction leaves nothing behind', async () => {
   ]);
   expect(failure.code).toBe('invalid');
   expect(failure.message).toContain('Encounter/not-there');
+  expect(failure.issues[0]?.expression).toBe('Bundle.entry[1].resource.encounter.reference');
   expect(await count('resource_version')).toBe(before);
 });
 
@@ -216,6 +217,26 @@ test('each write leaves its audit entry in the same transaction, a refused one l
   expect(await count('audit_event')).toBe(before);
   await write([{ resource: encounter(reference, 'audited') }]);
   expect(await count('audit_event')).toBe(before + 1);
+});
+
+test('a transaction about two patients leaves one audit entry for each, with what is theirs', async () => {
+  const [one, two] = [await created(patient), await created(patient)];
+  await write([
+    { resource: encounter(one.reference, 'audit-one') },
+    { resource: encounter(two.reference, 'audit-two') },
+  ]);
+  const { rows } = await clinic.database
+    .clinicPool()
+    .query(
+      `select patient_id, body from audit_event where subtype = 'transaction' and patient_id = any ($1) order by recorded desc, patient_id limit 2`,
+      [[one.id, two.id]],
+    );
+  for (const { patient_id, body } of rows) {
+    expect(body).toContain(`Patient/${patient_id}`);
+    expect(body).not.toContain(patient_id === one.id ? two.id : one.id);
+    expect(body.match(/Encounter\/[^/"]+\/_history\/1/g)).toHaveLength(1);
+  }
+  expect(rows).toHaveLength(2);
 });
 
 test('what is recorded becomes one delivery for each target in force, parents first', async () => {
