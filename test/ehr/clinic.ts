@@ -108,15 +108,15 @@ export function openClinic(pool: Pool): Clinic {
     },
     record: (resource, how) => recordVersion(pool, resource, how),
     async settle(options = {}) {
+      const open = async () => (await pool.query<{ lane_id: string; open: string }>(OPEN_LANES)).rows;
+      let before = '';
       for (let idle = 0; idle < 20; ) {
-        const { rows } = await pool.query<{ lane_id: string }>(OPEN_LANES);
-        if (rows.length === 0) return;
-        let progressed = false;
-        for (const { lane_id } of rows) {
-          const outcome = await workLane(lane_id, ports, { ...QUICK, ...options });
-          progressed ||= outcome === 'more' || outcome === 'drained';
-        }
-        idle = progressed ? 0 : idle + 1;
+        const lanes = await open();
+        if (lanes.length === 0) return;
+        for (const { lane_id } of lanes) await workLane(lane_id, ports, { ...QUICK, ...options });
+        const after = JSON.stringify(await open());
+        idle = after === before ? idle + 1 : 0;
+        before = after;
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     },
@@ -139,12 +139,13 @@ export function openClinic(pool: Pool): Clinic {
 }
 
 const OPEN_LANES = `
-select distinct l.lane_id
+select l.lane_id, string_agg(d.delivery_id::text || d.state || d.attempts, ',' order by d.delivery_id) as open
   from lane l
   join delivery d using (target_id, patient_id)
   join ehr_target t using (target_id)
  where d.ended_at is null and l.hold_reason is null and t.hold_reason is null
- order by 1`;
+ group by l.lane_id
+ order by l.lane_id`;
 
 const RECORD = `
 with

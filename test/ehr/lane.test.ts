@@ -1,77 +1,513 @@
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
-import { type Clinic, encounter, observation, openClinic, patient, registered } from './clinic.ts';
-import { type EhrStandIn, type Fault, startEhrStandIn } from './ehr-stand-in.ts';
+import { type Clinic, encounter, MRN, observation, openClinic, patient, registered } from './clinic.ts';
+import { type EhrStandIn, type Fault, type Json, startEhrStandIn } from './ehr-stand-in.ts';
 
 let database: TestDatabase;
 let clinic: Clinic;
 let ehr: EhrStandIn;
 let patientId: string;
-let count = 0;
 
-beforeAll(async () => {
+beforeEach(async () => {
   database = await createTestDatabase();
   clinic = openClinic(database.clinicPool());
-});
-afterAll(async () => {
-  await clinic.close();
-  await database.drop();
-});
-beforeEach(async () => {
   ehr = await startEhrStandIn();
-  count += 1;
-  patientId = `patient-${count}`;
+  patientId = 'p1';
   ehr.register(registered(patientId));
+  await clinic.record(patient(patientId));
 });
 afterEach(async () => {
-  await database.clinicPool().query("update ehr_target set hold_reason = 'paused', disabled_at = now()");
+  await clinic.close();
   await ehr.close();
+  await database.drop();
 });
 
-/** Deliveries of this test's target, in order. */
-async function mine(target: string) {
-  return (await clinic.deliveries()).filter((each) => each.target_id === target);
-}
-const states = async (target: string) => (await mine(target)).map((each) => each.state);
-const firstWrite =
-  (fault: Fault, type = 'Encounter') =>
-  ({ method, type: asked }: { method: string; type: string }): Fault | undefined => {
-    if (method === 'GET' || asked !== type || faulted) return undefined;
-    faulted = true;
-    return fault;
+const ends = async () => (await clinic.deliveries()).map((each) => [each.state, each.state_reason]);
+const states = async () => (await clinic.deliveries()).map((each) => each.state);
+
+/** The first write of a type meets the fault, all later requests a good day. */
+function onFirstWrite(fault: Fault, type = 'Encounter'): void {
+  let done = false;
+  ehr.options = {
+    ...ehr.options,
+    fault({ method, type: asked }) {
+      if (method === 'GET' || asked !== type || done) return undefined;
+      done = true;
+      return fault;
+    },
   };
-let faulted = false;
-beforeEach(() => {
-  faulted = false;
-});
+}
+
+/** Every write of a type meets the fault. */
+function onWrites(fault: Fault, type = 'Encounter'): void {
+  ehr.options = {
+    ...ehr.options,
+    fault: ({ method, type: asked }) => (method !== 'GET' && asked === type ? fault : undefined),
+  };
+}
+
+const writes = (type: string) => ehr.ledger.filter((each) => each.type === type && each.method !== 'GET');
 
 test('an encounter and its observation reach the EHR, the reference rewritten to its id', async () => {
-  const target = await clinic.addTarget(ehr);
-  await clinic.record(patient(patientId));
+  await clinic.addTarget(ehr);
   await clinic.record(encounter('e1', patientId));
   await clinic.record(observation('o1', patientId, 'e1'));
   await clinic.settle();
-  expect(await states(target)).toEqual(['accepted', 'accepted']);
+  expect(await states()).toEqual(['accepted', 'accepted']);
   const [stored] = ehr.stored('Observation');
   const [visit] = ehr.stored('Encounter');
   expect(stored?.encounter).toEqual({ reference: `Encounter/${visit?.id}` });
   expect(stored?.subject).toEqual({ reference: `Patient/${ehr.stored('Patient')[0]?.id}` });
 });
 
-test.each([
-  ['the EHR never received it', 'drop-request'],
-  ['the EHR stored it but its answer was lost', 'drop-answer'],
-  ['the EHR stored it and answered 500', 'store-then-500'],
-] as const)('a resource is stored once although %s', async (_case, mishap) => {
-  for (const tier of [1, 2, 3] as const) {
-    faulted = false;
-    ehr.options = { fault: firstWrite(mishap) };
-    const target = await clinic.addTarget(ehr, { types: { Encounter: { tier } } });
-    await clinic.record(patient(patientId));
-    await clinic.record(encounter(`e-${mishap}-${tier}`, patientId));
+describe('a lost answer', () => {
+  const mishaps = [
+    ['the EHR never received it', 'drop-request'],
+    ['the EHR stored it but its answer was lost', 'drop-answer'],
+    ['the EHR stored it and answered 500', 'store-then-500'],
+    [
+      'the answer was an HTML page',
+      { answerWith: { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' } },
+    ],
+    ['the answer was 202 without content', { answerWith: { status: 202, body: '' } }],
+    ['the answer was cut off', { answerWith: { status: 201, headers: { 'content-length': '999' }, body: '{"resou' } }],
+  ] as const;
+  const cases = ([1, 2, 3] as const).flatMap((tier) => mishaps.map(([what, fault]) => [tier, what, fault] as const));
+
+  test.each(cases)('at tier %s a resource is stored once although %s', async (tier, _what, fault) => {
+    onFirstWrite(fault);
+    await clinic.addTarget(ehr, { requestTimeoutSeconds: 0.5, types: { Encounter: { tier } } });
+    await clinic.record(encounter('e1', patientId));
     await clinic.settle();
-    expect(await states(target)).toEqual(['accepted']);
-    const made = ehr.creates().filter((each) => each.identifiers.includes(`Encounter-e-${mishap}-${tier}`));
-    expect(made).toHaveLength(1);
-    await clinic.parts.targets.pause(target, 'test');
-  }
+    expect(await states()).toEqual(['accepted']);
+    expect(ehr.creates()).toHaveLength(1);
+    expect(ehr.stored('Encounter')).toHaveLength(1);
+  });
+
+  test('is waited for until a fresh resource can be found', async () => {
+    ehr.options = { searchLagMs: 400 };
+    onFirstWrite('drop-answer');
+    await clinic.addTarget(ehr, { settleSeconds: 0.6 });
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted']);
+    expect(ehr.creates()).toHaveLength(1);
+  });
+
+  test('is never taken for found in a search that ignores its parameter', async () => {
+    ehr.register(encounter('foreign', patientId));
+    onFirstWrite('drop-request');
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e0', patientId));
+    await clinic.settle();
+    ehr.options = { ...ehr.options, ignoresSearch: true };
+    onFirstWrite('drop-request');
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted', 'accepted']);
+    expect(ehr.creates().map((each) => each.identifiers[0])).toEqual(['Encounter-e0', 'Encounter-e1']);
+  });
+
+  test('that finds two resources waits for a person and names both', async () => {
+    onFirstWrite('drop-answer');
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.work((await clinic.deliveries())[0]?.target_id as string, patientId);
+    const twin = ehr.register({ ...ehr.stored('Encounter')[0], id: 'twin' });
+    await clinic.settle();
+    const [end] = await ends();
+    expect(end?.[0]).toBe('dead-letter');
+    expect(end?.[1]).toContain('remote-duplicate');
+    expect(end?.[1]).toContain(`Encounter/${twin.id}`);
+  });
+
+  test('of an update is sent again and not taken for an edit by others', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    onFirstWrite('drop-answer');
+    await clinic.record(encounter('e1', patientId, { status: 'cancelled' }));
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted', 'accepted']);
+    expect(ehr.stored('Encounter')[0]?.status).toBe('cancelled');
+    expect(ehr.ledger.filter((each) => each.effect === 'updated')).toHaveLength(1);
+  });
 });
+
+describe('versions of one resource', () => {
+  test('that wait together are sent as the last of them', async () => {
+    await clinic.addTarget(ehr);
+    for (const status of ['planned', 'in-progress', 'finished'])
+      await clinic.record(encounter('e1', patientId, { status }));
+    await clinic.settle();
+    const rows = await clinic.deliveries();
+    expect(rows.map((each) => each.state)).toEqual(['superseded', 'superseded', 'accepted']);
+    expect(rows.slice(0, 2).map((each) => each.superseded_by)).toEqual([rows[2]?.delivery_id, rows[2]?.delivery_id]);
+    expect(writes('Encounter')).toHaveLength(1);
+  });
+
+  test('reach the EHR in their order when the first one is on its way', async () => {
+    onFirstWrite('drop-answer');
+    const target = await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId, { status: 'in-progress' }));
+    await clinic.work(target, patientId);
+    expect(await states()).toEqual(['unknown']);
+    await clinic.record(encounter('e1', patientId, { status: 'finished' }));
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted', 'accepted']);
+    expect(writes('Encounter').map((each) => each.body?.status)).toEqual(['in-progress', 'finished']);
+    expect(ehr.stored('Encounter').map((each) => each.status)).toEqual(['finished']);
+  });
+
+  test('a version that corrects a refused one takes its place', async () => {
+    onFirstWrite({ status: 422, body: '{}' });
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId, { status: 'triaged' }));
+    await clinic.settle();
+    expect(await states()).toEqual(['dead-letter']);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['superseded', 'accepted']);
+  });
+
+  test('an update goes with the version it was made from, and an edit by others stays and waits for a person', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    const id = String(ehr.stored('Encounter')[0]?.id);
+    ehr.edit('Encounter', id, (resource) => ({ ...resource, status: 'entered-in-error' }));
+    await clinic.record(encounter('e1', patientId, { status: 'cancelled' }));
+    await clinic.settle();
+    expect(await ends()).toEqual([
+      ['accepted', null],
+      ['dead-letter', 'remote-edited'],
+    ]);
+    expect(ehr.stored('Encounter')[0]?.status).toBe('entered-in-error');
+  });
+
+  test('what others added at the EHR stays when our own part changes', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    const id = String(ehr.stored('Encounter')[0]?.id);
+    ehr.edit('Encounter', id, (resource) => ({ ...resource, priority: { text: 'added there' } }));
+    await clinic.record(encounter('e1', patientId, { status: 'cancelled' }));
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted', 'accepted']);
+    expect(ehr.stored('Encounter')[0]).toMatchObject({ status: 'cancelled', priority: { text: 'added there' } });
+  });
+});
+
+describe('an entry in error', () => {
+  const inError = { intent: 'entered-in-error' } as const;
+
+  test('of what was never sent reaches nobody', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.record(encounter('e1', patientId, { status: 'entered-in-error' }), inError);
+    await clinic.settle();
+    expect(await states()).toEqual(['cancelled', 'cancelled']);
+    expect(writes('Encounter')).toHaveLength(0);
+  });
+
+  test.each([
+    ['was delivered', undefined],
+    ['is on its way', 'drop-answer'],
+  ] as const)('of what %s makes it entered in error there', async (_what, fault) => {
+    if (fault !== undefined) onFirstWrite(fault);
+    const target = await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.work(target, patientId);
+    await clinic.record(encounter('e1', patientId, { status: 'entered-in-error' }), inError);
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted', 'accepted']);
+    expect(ehr.stored('Encounter').map((each) => each.status)).toEqual(['entered-in-error']);
+  });
+
+  test('of what was lost on its way is looked for and then forgotten', async () => {
+    onFirstWrite('drop-request');
+    const target = await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.work(target, patientId);
+    expect(await states()).toEqual(['unknown']);
+    await clinic.record(encounter('e1', patientId, { status: 'entered-in-error' }), inError);
+    await clinic.settle();
+    expect(await states()).toEqual(['cancelled', 'cancelled']);
+    expect(ehr.stored('Encounter')).toHaveLength(0);
+  });
+
+  test('a deletion tells the EHR that the entry was in error', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(observation('o1', patientId, 'e1'));
+    await clinic.settle();
+    await clinic.record(observation('o1', patientId, 'e1'), { ...inError, deleted: true });
+    await clinic.settle();
+    expect(ehr.stored('Observation').map((each) => each.status)).toEqual(['entered-in-error']);
+  });
+});
+
+describe('the patient', () => {
+  test.each([
+    ['nobody there has the identifier', () => undefined, 'identity-missing'],
+    [
+      'two there have the identifier',
+      () => {
+        ehr.register(registered('p2'));
+        ehr.register(registered('p2'));
+      },
+      'identity-ambiguous',
+    ],
+    [
+      'the birth date differs',
+      () => void ehr.register({ ...registered('p2'), birthDate: '1990-01-01' }),
+      'identity-conflict',
+    ],
+    [
+      'the family name differs',
+      () => void ehr.register({ ...registered('p2'), name: [{ family: 'Other' }] }),
+      'identity-conflict',
+    ],
+  ])('is not written to when %s', async (_what, arrange, reason) => {
+    arrange();
+    await clinic.addTarget(ehr);
+    await clinic.record(patient('p2'));
+    await clinic.record(encounter('e2', 'p2'));
+    await clinic.settle();
+    expect(await states()).toEqual(['waiting']);
+    expect(writes('Encounter')).toHaveLength(0);
+    const { rows } = await clinic.pool.query(
+      'select l.hold_reason, k.status, k.evidence::text from lane l join patient_link k using (target_id, patient_id)',
+    );
+    expect(rows[0]).toMatchObject({ hold_reason: reason, status: 'hold' });
+    expect(rows[0]?.evidence).not.toMatch(/Example|1988|MRN-/);
+  });
+
+  test('is not taken from a search that ignores the identifier', async () => {
+    ehr.options = { ignoresSearch: true };
+    await clinic.addTarget(ehr);
+    await clinic.record(patient('p2'));
+    await clinic.record(encounter('e2', 'p2'));
+    await clinic.settle();
+    expect(writes('Encounter')).toHaveLength(0);
+  });
+
+  test('whose record is corrected is looked up again', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(patient('p2', 'MRN-mistyped'));
+    await clinic.record(encounter('e2', 'p2'));
+    await clinic.settle();
+    expect(await states()).toEqual(['waiting']);
+    ehr.register(registered('p2'));
+    await clinic.record(patient('p2'));
+    expect(await clinic.parts.lanes.releaseCorrected()).toBe(1);
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted']);
+  });
+
+  test.each(['drop-request', 'drop-answer', 'store-then-500'] as const)(
+    'is created once where that is wanted (%s)',
+    async (fault) => {
+      onFirstWrite(fault, 'Patient');
+      await clinic.addTarget(ehr, { patientIdentity: { identifierSystem: MRN, onMissing: 'create' } });
+      await clinic.record(patient('p2'));
+      await clinic.record(encounter('e2', 'p2'));
+      await clinic.settle();
+      expect(await states()).toEqual(['accepted']);
+      const made = ehr.creates().filter((each) => each.type === 'Patient');
+      expect(made).toHaveLength(1);
+      expect(Object.keys(made[0]?.body ?? {}).sort()).toEqual(['birthDate', 'identifier', 'name', 'resourceType']);
+    },
+  );
+});
+
+describe('what an EHR answers', () => {
+  test('too many requests: the whole target waits as long as it says, and no attempt is used up', async () => {
+    onFirstWrite({ status: 429, headers: { 'retry-after': '1' } });
+    const target = await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.work(target, patientId);
+    expect(await clinic.deliveries()).toMatchObject([{ state: 'waiting', attempts: 0 }]);
+    expect(await clinic.work(target, patientId)).toBe('closed');
+    const refusedAt = Date.now();
+    await until(async () => (await clinic.work(target, patientId)) !== 'closed');
+    expect(Date.now() - refusedAt).toBeGreaterThan(700);
+    expect(await states()).toEqual(['accepted']);
+  });
+
+  test.each([
+    ['401', 'authorization'],
+    ['403', 'misconfigured'],
+    ['404', 'misconfigured'],
+  ])('%s holds the target and not the message', async (status, reason) => {
+    onWrites({ status: Number(status) });
+    const target = await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.record(encounter('e2', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['waiting', 'waiting']);
+    expect(writes('Encounter')).toHaveLength(1);
+    expect((await clinic.parts.targets.list())[0]?.holdReason).toBe(reason);
+    ehr.options = {};
+    await clinic.parts.targets.resume(target, 'test');
+    await clinic.settle();
+    expect(await states()).toEqual(['accepted', 'accepted']);
+  });
+
+  test('a redirect is not followed, and the lane is held', async () => {
+    onFirstWrite({ status: 307, headers: { location: `${ehr.baseUrl}/Elsewhere` } });
+    await clinic.addTarget(ehr);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['waiting']);
+    expect(ehr.stored('Encounter')).toHaveLength(0);
+    expect(ehr.ledger.some((each) => each.path.includes('Elsewhere'))).toBe(false);
+  });
+
+  test('refused content is a dead letter at once; an encounter stops its lane, an observation does not', async () => {
+    ehr.options = {
+      fault: ({ method, body }) =>
+        method !== 'GET' && body?.status === 'bad' ? { status: 422, body: REFUSAL } : undefined,
+    };
+    await clinic.addTarget(ehr);
+    await clinic.record({ ...observation('o1', patientId, 'e0'), status: 'bad' });
+    await clinic.record(observation('o2', patientId, 'e0'));
+    await clinic.record(encounter('e1', patientId, { status: 'bad' }));
+    await clinic.record(encounter('e2', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['dead-letter', 'accepted', 'dead-letter', 'waiting']);
+    const [end] = await ends();
+    expect(end?.[1]).toBe('refused HTTP 422: invalid Observation.status');
+  });
+
+  test('what refers to a dead letter waits for it, and goes when it was replaced', async () => {
+    onFirstWrite({ status: 422, body: '{}' });
+    await clinic.addTarget(ehr, { types: { Encounter: { whenDead: 'pass' }, Observation: {} } });
+    await clinic.record(encounter('e1', patientId));
+    await clinic.record(observation('o1', patientId, 'e1'));
+    await clinic.record(encounter('e2', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['dead-letter', 'waiting', 'accepted']);
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    expect(await states()).toEqual(['superseded', 'accepted', 'accepted', 'accepted']);
+    const visit = ehr.creates().find((each) => each.identifiers.includes('Encounter-e1'));
+    expect(ehr.stored('Observation')[0]?.encounter).toEqual({ reference: `Encounter/${visit?.remoteId}` });
+  });
+
+  test('500 on one delivery alone, again and again, is a poison message and not an outage', async () => {
+    ehr.options = {
+      fault: ({ method, body }) => (method !== 'GET' && body?.status === 'poison' ? { status: 500 } : undefined),
+    };
+    ehr.register(registered('p2'));
+    await clinic.record(patient('p2'));
+    const target = await clinic.addTarget(ehr, { types: { Observation: {} } });
+    await clinic.record({ ...observation('o1', patientId, 'e0'), status: 'poison' });
+    let n = 0;
+    await until(async () => {
+      n += 1;
+      await clinic.record(observation(`o2-${n}`, 'p2', 'e0'));
+      await clinic.work(target, 'p2');
+      await clinic.work(target, patientId);
+      return (await clinic.deliveries()).some((each) => each.state === 'dead-letter');
+    });
+    const poison = (await clinic.deliveries()).find((each) => each.state === 'dead-letter');
+    expect(poison?.state_reason).toMatch(/^poison/);
+    expect(writes('Observation').filter((each) => each.body?.status === 'poison')).toHaveLength(5);
+  });
+
+  test('503 for longer than the give-up age makes a dead letter', async () => {
+    await clinic.addTarget(ehr, { giveUpDays: 0.000_001 });
+    onWrites({ status: 503 }, 'Encounter');
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    const [end] = await ends();
+    expect(end?.[0]).toBe('dead-letter');
+    expect(end?.[1]).toMatch(/^gave-up/);
+  });
+});
+
+describe('what must not leave', () => {
+  const note = (id: string): Json => ({
+    resourceType: 'DocumentReference',
+    id,
+    status: 'current',
+    meta: { security: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ActCode', code: 'PSYTHPN' }] },
+    subject: { reference: `Patient/${patientId}` },
+    content: [{ attachment: { contentType: 'text/plain', url: 'Binary/text-1' } }],
+  });
+
+  test('a psychotherapy note is withheld, and nothing that leaves refers to it', async () => {
+    await clinic.addTarget(ehr);
+    await clinic.record(note('n1'));
+    await clinic.record({
+      ...observation('o1', patientId, 'e0'),
+      derivedFrom: [{ reference: 'DocumentReference/n1' }],
+      focus: [{ reference: `Patient/${patientId}` }, { reference: 'DocumentReference/n1/_history/1' }],
+    });
+    await clinic.settle();
+    expect(await states()).toEqual(['withheld', 'accepted']);
+    expect((await ends())[0]?.[1]).toMatch(/^R-21/);
+    const sent = JSON.stringify(ehr.ledger.map((each) => [each.path, each.body]));
+    expect(sent).not.toContain('n1');
+    expect(ehr.stored('Observation')[0]).not.toHaveProperty('derivedFrom');
+    expect(ehr.stored('Observation')[0]?.focus).toHaveLength(1);
+  });
+
+  test('a document that was labelled as a note after it was recorded is withheld too', async () => {
+    const target = await clinic.addTarget(ehr);
+    await clinic.parts.targets.pause(target, 'test');
+    const { meta: _labels, ...plain } = note('n1');
+    await clinic.record(plain);
+    await clinic.pool.query("update ehr_target set resource_types = array['Encounter']");
+    await clinic.record(note('n1'));
+    await clinic.parts.targets.resume(target, 'test');
+    await clinic.settle();
+    expect(await states()).toEqual(['withheld']);
+    expect(writes('DocumentReference')).toHaveLength(0);
+  });
+
+  test('a resource that refers to another patient is not sent', async () => {
+    await clinic.record(patient('p2'));
+    await clinic.addTarget(ehr);
+    await clinic.record({ ...observation('o1', patientId, 'e0'), performer: [{ reference: 'Patient/p2' }] });
+    await clinic.settle();
+    expect(await ends()).toEqual([['dead-letter', 'refers to another patient']]);
+  });
+});
+
+test('every request leaves an audit entry of what was disclosed about whom to whom', async () => {
+  await clinic.addTarget(ehr);
+  await clinic.record(encounter('e1', patientId));
+  await clinic.settle();
+  const { rows } = await clinic.pool.query(
+    "select patient_id, subtype, outcome, body, request_id from audit_event where type = '110106' order by recorded, event_id",
+  );
+  expect(rows).toHaveLength((await clinic.attempts()).length);
+  expect(rows).toHaveLength(ehr.ledger.length);
+  const body = JSON.parse(rows[1]?.body) as { subtype: { code: string }[]; agent: { network: Json }[]; entity: Json[] };
+  expect(rows[1]).toMatchObject({ patient_id: patientId, subtype: 'disclose', outcome: 0 });
+  expect(body.subtype.map(({ code }) => code)).toEqual(['disclose', 'create']);
+  expect(body.agent[1]?.network).toEqual({ address: ehr.baseUrl, type: '5' });
+  expect(body.entity[1]).toMatchObject({ what: { reference: 'Encounter/e1/_history/1' } });
+  const [delivery] = await clinic.deliveries();
+  expect(rows[1]?.request_id).toBe(`${delivery?.delivery_id}.2`);
+});
+
+const REFUSAL = JSON.stringify({
+  resourceType: 'OperationOutcome',
+  issue: [
+    {
+      severity: 'error',
+      code: 'invalid',
+      diagnostics: 'Status of Jane Doe is bad',
+      expression: ['Observation.status'],
+    },
+  ],
+});
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + 20_000;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error('Not within 20 s');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
