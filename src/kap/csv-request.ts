@@ -1,6 +1,6 @@
 import type { Parameters, ParametersParameter } from '@medplum/fhirtypes';
 import { INFUSION_PARAMETERS } from './infusion-parameters.ts';
-import type { ParameterType } from './parameters.ts';
+import type { ParameterType } from './parameter-types.ts';
 
 /**
  * The Parameters that a `text/csv` body of $record-infusion and the query of its url stand for: the body is

@@ -1,7 +1,7 @@
 /** Points in time as FHIR writes them: with seconds and an offset from UTC, so that no clock change can shift them. */
 
 /** `2026-10-05T09:30:00-07:00`, seconds and offset required, fraction allowed. A day alone is not a point in time. */
-const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/;
+const INSTANT = /^(?!0000)\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-](?:(?:0\d|1[0-3]):[0-5]\d|14:00))$/;
 
 /** Milliseconds since 1970, or undefined for a day without time, a time without offset, or a day no calendar has. */
 export function millisecondsOf(dateTime: string | undefined): number | undefined {

@@ -14,8 +14,9 @@ export const MESSAGE = 'https://kap.example.org/id/message';
 
 /** A digest of the content, whatever the order of the keys. @param without parameters that leave no trace in it */
 export function messageDigest(parameters: unknown, without: readonly string[] = []): string {
-  const { parameter = [] } = parameters as { parameter?: readonly { name?: string }[] };
-  const kept = parameter.filter(({ name }) => !without.includes(name ?? ''));
+  const { parameter } = (parameters ?? {}) as { parameter?: unknown };
+  const named = Array.isArray(parameter) ? (parameter as ({ name?: string } | null)[]) : [];
+  const kept = named.filter((found) => !without.includes(found?.name ?? ''));
   return hash('sha256', JSON.stringify(sorted(kept))).slice(0, 32);
 }
 

@@ -7,7 +7,7 @@ import type {
   Reference,
 } from '@medplum/fhirtypes';
 import type { Issue } from '../fhir/failure.ts';
-import { millisecondsOf } from './instant.ts';
+import { isObject, PARAMETER_TYPES, type ParameterType } from './parameter-types.ts';
 
 /**
  * Reading the `Parameters` of an operation by its definition.
@@ -17,8 +17,6 @@ import { millisecondsOf } from './instant.ts';
  * (`Parameters.parameter[3].valueDateTime`), and never guesses: an unknown name, another type or a second value where
  * one is allowed is refused.
  */
-export type ParameterType = keyof typeof CHECKS;
-
 export type ParameterDefinition = {
   readonly name: string;
   readonly documentation: string;
@@ -198,7 +196,9 @@ function readEntry(
     );
   }
   if (definition.part !== undefined) {
-    return { name, place, part: readLevel(item.part ?? [], place, 'part', definition.part, issues) };
+    const parts = item.part ?? [];
+    if (Array.isArray(parts) && parts.length === 0) issues.push(fault('required', `${name} needs parts.`, place));
+    return { name, place, part: readLevel(parts, place, 'part', definition.part, issues) };
   }
   const types = definition.types ?? [];
   const [key] = values;
@@ -208,7 +208,7 @@ function readEntry(
     issues.push(fault('value', `${name} must be given as ${forms}.`, key === undefined ? place : `${place}.${key}`));
     return undefined;
   }
-  const problem = CHECKS[type](item[key]);
+  const problem = PARAMETER_TYPES[type](item[key]);
   if (problem !== undefined) {
     issues.push(fault('value', `${name} ${problem}`, `${place}.${key}`));
     return undefined;
@@ -227,69 +227,13 @@ function readEntry(
 
 /** `Practitioner/4` and `Practitioner?identifier=…` refer to a Practitioner. */
 export function targetTypeOf({ reference, type }: Reference): string {
-  return reference === undefined ? (type ?? '') : (/^([A-Za-z]+)[/?]/.exec(reference)?.[1] ?? '');
+  return reference === undefined
+    ? (type ?? '')
+    : (/^(?:https?:\/\/.+\/)?([A-Z][A-Za-z]+)[/?]/.exec(reference)?.[1] ?? '');
 }
 
 function valueKey(type: string): string {
   return `value${type.charAt(0).toUpperCase()}${type.slice(1)}`;
-}
-
-/** What is wrong with a value of each type, as the end of a sentence. Complex types: what this service reads of them. */
-const CHECKS = {
-  boolean: (value: unknown) => (typeof value === 'boolean' ? undefined : 'must be true or false.'),
-  integer: (value: unknown) => (Number.isInteger(value) ? undefined : 'must be a whole number.'),
-  positiveInt: (value: unknown) =>
-    Number.isInteger(value) && (value as number) > 0 ? undefined : 'must be a whole number from 1.',
-  decimal: (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? undefined : 'must be a number.'),
-  string: (value: unknown) => (isText(value) ? undefined : 'must be a text that is not empty.'),
-  code: (value: unknown) => (isText(value) && /^\S+( \S+)*$/.test(value as string) ? undefined : 'must be a code.'),
-  date: (value: unknown) =>
-    isText(value) && millisecondsOf(`${value as string}T00:00:00Z`) !== undefined
-      ? undefined
-      : 'must be a day (2026-10-05).',
-  dateTime: (value: unknown) =>
-    isText(value) && millisecondsOf(value as string) !== undefined
-      ? undefined
-      : 'must be a point in time with seconds and offset (2026-10-05T09:30:00-07:00): a day alone cannot be placed.',
-  Quantity: (value: unknown) =>
-    isObject(value) && typeof value.value === 'number' ? undefined : 'must be a Quantity with a value.',
-  Reference: (value: unknown) =>
-    isObject(value) && (isText(value.reference) || isIdentified(value))
-      ? undefined
-      : 'must be a Reference with a reference, or with a type and an identifier.',
-  CodeableConcept: (value: unknown) =>
-    isObject(value) && (isText(value.text) || (Array.isArray(value.coding) && value.coding.every(isCoding)))
-      ? undefined
-      : 'must be a CodeableConcept with codings (system and code) or a text.',
-  Identifier: (value: unknown) =>
-    isObject(value) && isText(value.system) && isText(value.value)
-      ? undefined
-      : 'must be an Identifier with system and value.',
-  Attachment: (value: unknown) =>
-    isObject(value) && isText(value.data) && /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(value.data as string)
-      ? undefined
-      : 'must be an Attachment with base64 data.',
-} as const satisfies Record<string, (value: unknown) => string | undefined>;
-
-function isIdentified(value: Record<string, unknown>): boolean {
-  return (
-    isText(value.type) &&
-    isObject(value.identifier) &&
-    isText(value.identifier.system) &&
-    isText(value.identifier.value)
-  );
-}
-
-function isCoding(value: unknown): boolean {
-  return isObject(value) && isText(value.code) && isText(value.system);
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === 'string' && value.trim() !== '';
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export function fault(code: Issue['code'], diagnostics: string, expression: string): Issue {
