@@ -68,16 +68,19 @@ export class PlannedCourse {
       .sort((a, b) => position(a) - position(b) || startOf(a) - startOf(b));
   }
 
-  /** Procedures of this course with this code, entered-in-error left out. */
+  /**
+   * Procedures of this kind, by their own code or that of their order, in whatever way they were recorded. Those of
+   * another plan and those entered in error are left out.
+   */
   procedures(code: KapCode): readonly Procedure[] {
     const orders = new Set(this.orders(code).map((order) => `ServiceRequest/${order.id}`));
     const own = `CarePlan/${this.carePlan.id}`;
-    return this.#ofType('Procedure').filter(
-      (procedure) =>
-        procedure.status !== 'entered-in-error' &&
-        hasKapCode(procedure.code, code) &&
-        (procedure.basedOn ?? []).some(({ reference }) => reference === own || orders.has(reference ?? '')),
-    );
+    return this.#ofType('Procedure').filter(({ status, code: coded, basedOn = [] }) => {
+      const named = basedOn.flatMap(({ reference }) => reference ?? []);
+      const isKind = hasKapCode(coded, code) || named.some((reference) => orders.has(reference));
+      const isOfAnotherPlan = named.some((reference) => reference.startsWith('CarePlan/') && reference !== own);
+      return status !== 'entered-in-error' && isKind && !isOfAnotherPlan;
+    });
   }
 
   episode(): EpisodeOfCare | undefined {

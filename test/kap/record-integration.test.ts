@@ -279,3 +279,20 @@ test('another psychotherapy note for the same session is a conflict; the same on
   const other = { ...full(), ...replaced('psychotherapyNote', { valueString: 'Another note.' }) };
   expect(placesOf(integrated(chart, other))).toEqual([expect.stringMatching(/valueString conflict$/)]);
 });
+
+test('an infusion that another system recorded without naming the plan can be named, and its time is taken', () => {
+  const chart = enrolled();
+  const foreign: Procedure = {
+    resourceType: 'Procedure',
+    id: 'foreign',
+    status: 'completed',
+    code: { coding: [{ system: 'https://kap.example.org/fhir/CodeSystem/kap', code: 'kap-infusion' }] },
+    subject: { reference: 'Patient/p1' },
+    performedPeriod: { start: at('14', '09:35'), end: at('14', '10:20') },
+  };
+  chart.resources.set('Procedure/foreign', foreign);
+  const named = replaced('infusion', { valueReference: { reference: 'Procedure/foreign' } });
+  chart.apply(bundleOf(integrated(chart, named)));
+  expect(chart.ofType('Procedure')[1]?.reasonReference?.[0]?.reference).toBe('Procedure/foreign');
+  expect(placesOf(infused(chart))).toEqual(['Parameters.parameter[1].valueDateTime conflict']);
+});
