@@ -70,13 +70,13 @@ export async function encounterRows(
 
 export function encounterTable(rows: readonly EncounterRow[]): string {
   return table(
-    ['encounter', 'start', 'after infusion', 'rule findings', 'at the EHR', 'state', 'delivered in'],
+    ['encounter', 'start', 'after infusion', 'rule findings', 'id at the EHR', 'state', 'delivered in'],
     rows.map((row) => [
       row.title,
       row.start,
       row.interval,
       row.findings.join(', '),
-      row.remote,
+      row.remote?.replace(/^Encounter\//, ''),
       row.state,
       row.secondsToDelivery === null ? null : `${row.secondsToDelivery.toFixed(1)} s`,
     ]),
