@@ -345,16 +345,28 @@ function candidatesText({ from, where }: Plan, columns: string, end = ''): strin
 
 // ---- prepared statements
 
-const NAMED = 300;
+// A prepared text holds its plan, some 50 KB, in each connection.
+const NAMED = 100;
+const ONCE = 1000;
 const names = new Map<string, string>();
+const seenOnce = new Set<string>();
 
-/** A text gets a name, and is prepared once per connection; after many different ones the rest go without. */
-async function run<R extends object>(client: Client, text: string, { values }: Statement): Promise<R[]> {
-  let name = names.get(text);
-  if (name === undefined && names.size < NAMED) {
-    name = `search-${names.size}`;
-    names.set(text, name);
+/** Texts that come again get a name, under which a connection prepares them once; a rare shape goes without. */
+function nameOf(text: string): string | undefined {
+  const known = names.get(text);
+  if (known !== undefined || names.size >= NAMED) return known;
+  if (!seenOnce.delete(text)) {
+    if (seenOnce.size >= ONCE) seenOnce.clear();
+    seenOnce.add(text);
+    return undefined;
   }
+  const name = `search-${names.size}`;
+  names.set(text, name);
+  return name;
+}
+
+async function run<R extends object>(client: Client, text: string, { values }: Statement): Promise<R[]> {
+  const name = nameOf(text);
   const { rows } = await client.query<R>({ ...(name === undefined ? {} : { name }), text, values: [...values] });
   return rows;
 }
