@@ -4,7 +4,8 @@
  * No redirect is followed and nothing is repeated here. A request that has not begun by its deadline is never begun:
  * after a long pause of this process (SIGSTOP, a laptop lid) another worker may hold the lane.
  */
-import { type Dispatcher, Pool } from 'undici';
+import { BlockList, isIPv6 } from 'node:net';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { Answer, AnswerContent } from './exchange.ts';
 
 export type TransportOptions = {
@@ -39,7 +40,7 @@ export function createTransport(origin: string, given: Partial<TransportOptions>
     connections: options.connections,
     pipelining: 1,
     allowH2: false,
-    connect: { timeout: options.connectTimeoutMs },
+    connect: connectorTo(options.connectTimeoutMs),
     // Our own deadline ends a request; these only keep a socket from outliving it.
     headersTimeout: 120_000,
     bodyTimeout: 120_000,
@@ -49,6 +50,30 @@ export function createTransport(origin: string, given: Partial<TransportOptions>
     close: () => pool.destroy(),
   };
 }
+
+/**
+ * Judges the address that was connected to and not the name that was looked up: a name can change its address in
+ * between. Link-local addresses are where clouds keep their credentials.
+ */
+function connectorTo(timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout });
+  return (options, callback) =>
+    connect(options, (...result) => {
+      const [error, socket] = result;
+      const address = socket?.remoteAddress ?? '';
+      if (error === null && FORBIDDEN.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')) {
+        socket.destroy();
+        callback(new Error('address is not allowed'), null);
+      } else callback(...result);
+    });
+}
+
+const FORBIDDEN = new BlockList();
+FORBIDDEN.addSubnet('0.0.0.0', 8);
+FORBIDDEN.addSubnet('169.254.0.0', 16);
+FORBIDDEN.addSubnet('224.0.0.0', 3);
+FORBIDDEN.addSubnet('fe80::', 10, 'ipv6');
+FORBIDDEN.addSubnet('ff00::', 8, 'ipv6');
 
 function exchange(pool: Pool, request: TransportRequest, notAfter: Date, maxBytes: number): Promise<TransportResult> {
   return new Promise((resolve) => {
