@@ -116,6 +116,7 @@ async function demo(
   });
   const patient = await patientOf(course, record);
   const deliveries = await untilDelivered(ledger, signal);
+  if (deliveries.length === 0) throw recordedBefore();
   const chart = await inspectChart(fhirClient(ehr.baseUrl, await ehr.token()), deliveries, psychotherapyNotes(course));
   const encounters = await encounterRows(record, patient, deliveries);
   const after = await ehr.ledger();
@@ -131,7 +132,7 @@ async function demo(
   };
   const problems = [...problemsOf(deliveries), ...undelivered(encounters), ...chart.problems];
   if (problems.length > 0) {
-    console.error(encounterTable(encounters));
+    console.error(encounterTable(encounters, true));
     throw new Failure(
       'business-rule',
       problems.map((problem) => issue('processing', problem)),
@@ -201,6 +202,14 @@ async function playAll(
     say(`${step.title}: ${what}${await settled()}`);
   }
   return { resources, created };
+}
+
+/** A target receives what is recorded from the moment it is there. */
+function recordedBefore(): Failure {
+  const words =
+    'The course was recorded before the EHR was a target (demo --load-only), so nothing is delivered to it. ' +
+    'Run the demo on a new KAP_DATA_DIR';
+  return new Failure('conflict', issue('conflict', words));
 }
 
 /** All deliveries of the demo's EHR, once none is open. @throws Failure `transient` naming what waits too long */
@@ -273,7 +282,7 @@ function textOf({ encounters, recorded, ehr }: Report, commands: readonly string
   const states = Object.entries(ehr?.deliveries ?? {}).map(([state, count]) => `${count} ${state}`);
   return [
     '',
-    encounterTable(encounters),
+    encounterTable(encounters, ehr !== undefined),
     '',
     `record: ${recorded.created} new resources in this run`,
     ...(ehr === undefined

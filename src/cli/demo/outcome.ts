@@ -68,19 +68,21 @@ export async function encounterRows(
   });
 }
 
-export function encounterTable(rows: readonly EncounterRow[]): string {
+/** @param withEhr false leaves out what only a delivery can tell */
+export function encounterTable(rows: readonly EncounterRow[], withEhr: boolean): string {
+  const headings = ['encounter', 'start', 'after infusion', 'rule findings'];
+  const atEhr = withEhr ? ['id at the EHR', 'state', 'delivered in'] : [];
   return table(
-    ['encounter', 'start', 'after infusion', 'rule findings', 'id at the EHR', 'state', 'delivered in'],
+    [...headings, ...atEhr],
     rows.map((row) => [
-      row.title,
-      row.start,
-      row.interval,
-      row.findings.join(', '),
-      row.remote?.replace(/^Encounter\//, ''),
-      row.state,
-      row.secondsToDelivery === null ? null : `${row.secondsToDelivery.toFixed(1)} s`,
+      ...[row.title, row.start, row.interval, row.findings.join(', ')],
+      ...(withEhr ? [row.remote?.replace(/^Encounter\//, ''), row.state, inSeconds(row.secondsToDelivery)] : []),
     ]),
   );
+}
+
+function inSeconds(seconds: number | null): string | null {
+  return seconds === null ? null : `${seconds.toFixed(1)} s`;
 }
 
 const keyOf = ({ resourceType, id }: Resource) => `${resourceType}/${id}`;
