@@ -135,10 +135,11 @@ function urlOf(home: string, port: number, password: string): string {
   return `postgres://kap_bridge:${password}@${host}:${port}/kap_bridge`;
 }
 
-// An address of a socket has at most 103 bytes on every system that has them.
+// An address of a socket has at most 103 bytes on every system that has them. The setting is a list, so a comma in
+// the path would divide it but for the quotes.
 function socketFolder(home: string): string {
   const fits = Buffer.byteLength(join(home, '.s.PGSQL.65535')) <= 103;
-  return fits && process.platform !== 'win32' ? home : '';
+  return fits && process.platform !== 'win32' ? `"${home.replaceAll('"', '""')}"` : '';
 }
 
 // ---- making a cluster

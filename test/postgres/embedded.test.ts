@@ -183,6 +183,18 @@ test('a pid file whose number now belongs to another program does not hinder the
   await server.close();
 });
 
+test.each([
+  ['a name that urls and settings must quote', `it's "a, b" %41@:?é`],
+  ['a path too long for a socket', 'x'.repeat(120)],
+])('the data folder may have %s', async (_case, name) => {
+  const folder = join(dataDir(), name);
+  mkdirSync(folder);
+  execFileSync('cp', ['-a', join(prepared, 'postgres'), folder]);
+  const server = await openEmbeddedPostgres(folder, { as: 'service' });
+  expect(await ask(server.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  await server.close();
+});
+
 test('the log of the server quotes no statement and no value', async () => {
   const folder = preparedDataDir();
   const server = await openEmbeddedPostgres(folder, { as: 'service' });
