@@ -4,7 +4,6 @@
  * two statements are under way goes with the next.
  */
 const MAX_IN_FLIGHT = 2;
-const MAX_KEYS = 256;
 
 type Waiting<K, V> = {
   readonly key: K;
@@ -12,15 +11,21 @@ type Waiting<K, V> = {
   readonly reject: (error: unknown) => void;
 };
 
-/** @param ask answers for each key, in their order */
-export function gathered<K, V>(ask: (keys: readonly K[]) => Promise<readonly V[]>): (key: K) => Promise<V> {
+/**
+ * @param ask answers for each key, in their order
+ * @param atMost keys that are asked together
+ */
+export function gathered<K, V>(
+  ask: (keys: readonly K[]) => Promise<readonly V[]>,
+  atMost: number,
+): (key: K) => Promise<V> {
   let waiting: Waiting<K, V>[] = [];
   let inFlight = 0;
 
   const pump = (): void => {
     while (inFlight < MAX_IN_FLIGHT && waiting.length > 0) {
-      const batch = waiting.slice(0, MAX_KEYS);
-      waiting = waiting.slice(MAX_KEYS);
+      const batch = waiting.slice(0, atMost);
+      waiting = waiting.slice(atMost);
       inFlight += 1;
       void ask(batch.map(({ key }) => key))
         .then(

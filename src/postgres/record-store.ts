@@ -15,7 +15,7 @@ import type {
 } from '../record/store.ts';
 import { textArray } from './arrays.ts';
 import { gathered } from './gathered.ts';
-import { writeChange, writeNew } from './record-write.ts';
+import { type NewWrite, writeAllNew, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, search } from './search.ts';
 
 export type RecordStoreOptions = {
@@ -31,6 +31,7 @@ export type RecordStoreOptions = {
 export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { clinic, pool, registry, cursorKey } = options;
   const readCurrent = currentReader(pool);
+  const writeTogether = gathered((writes: readonly NewWrite[]) => writeAllNew(pool, clinic, writes), 16);
   return {
     read: (type, id) => readCurrent({ type, id }),
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
@@ -38,7 +39,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     nextRid: rowIds(pool),
-    writeNew: (change: Change, expectation: Expectation) => writeNew(pool, clinic, change, expectation),
+    writeNew: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
     transaction: (work) => transaction(options, work),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };
@@ -104,7 +105,7 @@ function currentReader(pool: Pool): ReadCurrent {
     const found = new Array<StoredResource | undefined>(keys.length);
     for (const row of rows) found[row.at - 1] = stored(row);
     return found;
-  });
+  }, 256);
 }
 
 function keyArrays(keys: readonly ResourceKey[]): [types: string, ids: string] {

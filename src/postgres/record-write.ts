@@ -5,8 +5,9 @@
  *
  * Texts travel as one bytea with the length of each: array syntax would escape every quote of every JSON text.
  */
-import type { Pool, PoolClient } from 'pg';
+import pg, { type Pool, type PoolClient } from 'pg';
 import { businessIdentifier, identifierToken } from '../ehr/business-identifier.ts';
+import { SearchColumns } from '../record/search-rows.ts';
 import type { Change, Expectation, ResourceKey } from '../record/store.ts';
 import { booleanArray, numberArray, textArray } from './arrays.ts';
 
@@ -164,13 +165,55 @@ const NOTHING_EXPECTED: Expectation = { outsideCourse: [], existing: [] };
 
 type WriteRow = { outside_course: boolean; missing: string[]; changed: number };
 
-/** Writes new resources if the expectation holds; a statement of its own is a transaction of its own. */
-export async function writeNew(
+/** New resources, and what must hold for them to be written. */
+export type NewWrite = { readonly change: Change; readonly expectation: Expectation };
+export type NewWriteAnswer = 'written' | 'in-course' | { readonly missing: readonly ResourceKey[] };
+
+/**
+ * Writes of several requests in one statement, which is a transaction of its own: they share one commit. Where the
+ * expectation of one does not hold, or the statement fails, each is written alone, so that nobody is refused for
+ * somebody else's fault.
+ */
+export async function writeAllNew(
   pool: Pool,
   clinic: string,
-  change: Change,
-  expectation: Expectation,
-): Promise<'written' | 'in-course' | { missing: ResourceKey[] }> {
+  writes: readonly NewWrite[],
+): Promise<readonly NewWriteAnswer[]> {
+  const [only] = writes;
+  if (only !== undefined && writes.length === 1) return [await writeNew(pool, clinic, only)];
+  const together = await writeNew(pool, clinic, joined(writes)).catch((error: unknown) => {
+    // Only what is surely not stored is tried again: after a lost connection nobody knows.
+    if (isRefusal(error)) return undefined;
+    throw error;
+  });
+  if (together === 'written') return writes.map(() => together);
+  return Promise.all(writes.map((write) => writeNew(pool, clinic, write)));
+}
+
+/** Data, integrity, rollback or limit: PostgreSQL has answered, and the transaction is undone. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && /^(22|23|40|54)/.test(error.code ?? '');
+}
+
+function joined(writes: readonly NewWrite[]): NewWrite {
+  const added = new SearchColumns();
+  for (const { change } of writes) added.append(change.added);
+  return {
+    change: {
+      versions: writes.flatMap(({ change }) => change.versions),
+      added,
+      removed: new SearchColumns(),
+      audit: writes.flatMap(({ change }) => change.audit),
+      courses: [],
+    },
+    expectation: {
+      outsideCourse: writes.flatMap(({ expectation }) => expectation.outsideCourse),
+      existing: writes.flatMap(({ expectation }) => expectation.existing),
+    },
+  };
+}
+
+async function writeNew(pool: Pool, clinic: string, { change, expectation }: NewWrite): Promise<NewWriteAnswer> {
   const { rows } = await pool.query<WriteRow>({
     name: 'record-write',
     text: WRITE,

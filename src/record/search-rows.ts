@@ -50,9 +50,25 @@ export class SearchColumns {
   };
   readonly uri: UriColumns = { param: [], rid: [], value: [] };
 
+  append(other: SearchColumns): void {
+    appendColumns(this.token, other.token);
+    appendColumns(this.reference, other.reference);
+    appendColumns(this.date, other.date);
+    appendColumns(this.string, other.string);
+    appendColumns(this.quantity, other.quantity);
+    appendColumns(this.uri, other.uri);
+  }
+
   /** A sink that writes rows of one resource. */
   sinkFor(rid: string, patientId: string | null): SearchValueSink {
     return new ColumnSink(this, rid, patientId === null ? '0' : key64(patientId));
+  }
+}
+
+function appendColumns<T extends { readonly [column: string]: unknown[] }>(to: T, from: T): void {
+  for (const [column, values] of Object.entries(from)) {
+    const into = to[column] as unknown[];
+    for (const value of values) into.push(value);
   }
 }
 

@@ -136,6 +136,23 @@ test('of many updates to one new id each makes a version of its own', async () =
   expect(all.map(([result]) => result?.stored?.version).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
+test('of many transactions at once only the one with a dangling reference is refused', async () => {
+  const { reference } = await created(patient);
+  const all = await Promise.allSettled(
+    Array.from({ length: 24 }, (_, i) =>
+      write([
+        { resource: observation(reference, i === 13 ? 'Encounter/not-there' : 'urn:uuid:e') },
+        { fullUrl: 'urn:uuid:e', resource: encounter(reference, `together-${i}`) },
+      ]),
+    ),
+  );
+  expect(all.flatMap(({ status }, i) => (status === 'rejected' ? [i] : []))).toEqual([13]);
+  const { rows } = await clinic.database
+    .clinicPool()
+    .query(`select count(*)::integer as n from idx_token where code like 'together-%'`);
+  expect(rows[0].n).toBe(23);
+});
+
 test('an update with the same content makes no version and no delivery', async () => {
   const { reference } = await created(patient);
   const { id } = await created(encounter(reference, 'same-content'));
