@@ -29,8 +29,9 @@ export function clinicSchema(clinic: string): string {
   return `clinic_${clinic}`;
 }
 
+/** Its connections pipeline: statements of one transaction need not wait for each other's answers. */
 export function createClinicPool(url: string, clinic: string, options: PoolOptions = {}): Pool {
-  return createPool(url, options, clinicSchema(clinic));
+  return createPool(url, { pipeline: true, ...options }, clinicSchema(clinic));
 }
 
 /** A pool on no schema of ours; what it names must be qualified. */

@@ -169,13 +169,17 @@ function rowIds(pool: Pool): () => string | Promise<string> {
   return () => (next < end ? take() : takeLater());
 }
 
+/**
+ * Statements of one transaction go out without waiting for earlier answers where they do not need them (the pool
+ * pipelines); PostgreSQL runs them in the order in which they were sent, and after a failure none of the rest.
+ */
 async function transaction<T>(options: RecordStoreOptions, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
   const client = await options.pool.connect();
   let broken: Error | undefined;
   try {
-    await client.query('begin');
+    const begun = client.query('begin');
     try {
-      const result = await work(unitOfWork(client, options));
+      const [result] = await Promise.all([work(unitOfWork(client, options)), begun]);
       await client.query('commit');
       return result;
     } catch (error) {
@@ -245,8 +249,10 @@ function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions
     async lockPatients(patientIds) {
       if (patientIds.length === 0) return new Set();
       const values = [textArray(patientIds)];
-      await client.query({ name: 'lock-patients', text: LOCK_PATIENTS, values });
-      const { rows } = await client.query<{ patient_id: string }>({ name: 'in-course', text: IN_COURSE, values });
+      const [, { rows }] = await Promise.all([
+        client.query({ name: 'lock-patients', text: LOCK_PATIENTS, values }),
+        client.query<{ patient_id: string }>({ name: 'in-course', text: IN_COURSE, values }),
+      ]);
       return new Set(rows.map((row) => row.patient_id));
     },
     async lockCriteria(criteria) {
@@ -257,9 +263,11 @@ function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions
     async lockCurrent(keys) {
       if (keys.length === 0) return [];
       const values = keyArrays(keys);
-      await client.query({ name: 'lock-rows', text: LOCK_ROWS, values });
-      // Read after the lock, in a statement of its own: a row that we waited for has a newer version by now.
-      const { rows } = await client.query<Row>({ name: 'read-rows', text: READ_ROWS, values });
+      // Read after the lock, in a statement of its own: a row that we waited for has a newer version by then.
+      const [, { rows }] = await Promise.all([
+        client.query({ name: 'lock-rows', text: LOCK_ROWS, values }),
+        client.query<Row>({ name: 'read-rows', text: READ_ROWS, values }),
+      ]);
       return rows.map((row): CurrentRow => ({ ...stored(row), rid: row.rid }));
     },
     async missing(keys) {

@@ -44,6 +44,7 @@ export type Criterion = { readonly type: string; readonly criteria: string };
 /** At most two resources that match; two mean "more than one". */
 export type Match = { readonly id: string };
 
+/** Calls may be made without awaiting earlier ones; they take effect in the order in which they were made. */
 export type UnitOfWork = {
   /** Locks the patients' places in the order of commits, in id order; says which of them are in a course. */
   lockPatients(patientIds: readonly string[]): Promise<ReadonlySet<string>>;

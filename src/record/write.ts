@@ -98,10 +98,13 @@ async function attemptLocked(
   linkEntries(prepared, references, identities);
 
   const patientIds = patientsOf(parts, drafts);
-  const first = await unit.lockPatients(patientIds);
   const keys = drafts.flatMap((draft) => keyOf(draft, identities) ?? []);
   refuseTwice(drafts, identities);
-  const [rows, missing] = await Promise.all([unit.lockCurrent(keys), unit.missing(prepared.existing)]);
+  const [first, rows, missing] = await Promise.all([
+    unit.lockPatients(patientIds),
+    unit.lockCurrent(keys),
+    unit.missing(prepared.existing),
+  ]);
   if (missing.length > 0) throw missingReferences(prepared, missing);
   const current = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
 
