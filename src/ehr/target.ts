@@ -74,7 +74,7 @@ export const dialectSchema = z
     vendor: z.enum(['generic', 'epic', 'ecw', 'oracle']).default('generic'),
     auth: auth.default({ method: 'none' }),
     types: z
-      .record(z.string().regex(/^[A-Z][A-Za-z]+$/, { error: 'must be a FHIR resource type' }), typeRules)
+      .record(z.string(), typeRules)
       .default(() => Object.fromEntries(DEFAULT_DELIVERED_TYPES.map((type) => [type, typeRules.parse({})]))),
     patientIdentity: z.strictObject({
       /** System of the identifier by which that target knows a patient: its own medical record number. */
@@ -97,6 +97,9 @@ export const dialectSchema = z
   .superRefine((dialect, context) => {
     for (const [type, rules] of Object.entries(dialect.types)) {
       const path = ['types', type];
+      if (!/^[A-Z][A-Za-z]+$/.test(type)) {
+        context.addIssue({ code: 'custom', path, message: 'is not a FHIR resource type, e.g. Encounter' });
+      }
       if (rules.tier === 3 && !rules.identifierSearch) {
         context.addIssue({
           code: 'custom',

@@ -49,6 +49,8 @@ export type EhrOptions = {
   ignoresSearch?: boolean;
   /** No representation in answers to writes. */
   minimal?: boolean;
+  /** HTTP Basic is asked for, with this password. */
+  password?: string;
   /** Time to answer. */
   delayMs?: number;
 };
@@ -110,6 +112,15 @@ export async function startEhrStandIn(options: EhrOptions = {}): Promise<EhrStan
         headers: req.headers,
         ...(body === undefined ? {} : { body }),
       });
+    if (ehr.options.password !== undefined && passwordOf(req) !== ehr.options.password) {
+      entry('refused');
+      res.writeHead(401).end();
+      return;
+    }
+    if (type === 'metadata') {
+      res.writeHead(200, { 'content-type': 'application/fhir+json' }).end(JSON.stringify(CAPABILITIES));
+      return;
+    }
     nth += 1;
     const fault = ehr.options.fault?.({
       method,
@@ -286,3 +297,14 @@ async function bodyOf(req: IncomingMessage): Promise<Json | undefined> {
 function outcome(code: string): string {
   return JSON.stringify({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code }] });
 }
+
+function passwordOf(req: IncomingMessage): string | undefined {
+  const basic = /^Basic (.+)$/.exec(req.headers.authorization ?? '')?.[1];
+  return basic === undefined ? undefined : Buffer.from(basic, 'base64').toString().split(':')[1];
+}
+
+const CAPABILITIES = {
+  resourceType: 'CapabilityStatement',
+  fhirVersion: '4.0.1',
+  rest: [{ mode: 'server', resource: [{ type: 'Encounter', interaction: [{ code: 'create' }] }] }],
+};
