@@ -111,7 +111,7 @@ export const APPLY_PARAMETERS: readonly ParameterDefinition[] = [
   {
     name: 'start',
     types: ['dateTime'],
-    documentation: 'Start of the first infusion. The others follow from the protocol.',
+    documentation: 'Start of the first infusion; now unless told. The others follow from the protocol.',
   },
   {
     name: 'infusion',
@@ -139,7 +139,7 @@ export function applyProtocol(enrolment: Enrolment): Recorded {
   const given = readParameters(enrolment.parameters, APPLY_PARAMETERS, issues);
   const read = readProtocol(enrolment.planDefinition, enrolment.activityDefinitions);
   if (!read.ok) return refused([...issues, ...read.issues]);
-  const starts = startsOf(given, read.protocol, issues);
+  const starts = startsOf(given, read.protocol, enrolment.now, issues);
   refuseOtherSubject(given, enrolment.patient, issues);
   const [first] = starts;
   if (issues.length > 0 || first === undefined) return refused(issues);

@@ -4,21 +4,16 @@ import { DAY } from './moments.ts';
 import { fault, type Given, type Placed } from './parameters.ts';
 import type { Protocol } from './protocol.ts';
 
-/** The planned start of each infusion: one by one from `infusion`, or derived from `start`. Faults go to `issues`. */
-export function startsOf(given: Given, protocol: Protocol, issues: Issue[]): readonly string[] {
+/** The planned start of each infusion: one by one from `infusion`, or derived from `start`, or from now. Faults go to `issues`. */
+export function startsOf(given: Given, protocol: Protocol, now: string, issues: Issue[]): readonly string[] {
   const start = given.text('start');
   const each = given.texts('infusion');
-  if ((start === undefined) === (each.length === 0)) {
-    issues.push(
-      fault(
-        'required',
-        'Give either start, or infusion once for each infusion of the protocol.',
-        'Parameters.parameter',
-      ),
-    );
+  if (start !== undefined && each.length > 0) {
+    const text = 'Give either start, or infusion once for each infusion of the protocol.';
+    issues.push(fault('value', text, start.place));
     return [];
   }
-  if (start !== undefined) return derivedStarts(start.value, protocol);
+  if (each.length === 0) return derivedStarts(start?.value ?? now, protocol);
   if (each.length !== protocol.infusions.length) {
     const text = `The protocol has ${protocol.infusions.length} infusions, ${each.length} starts are given.`;
     issues.push(fault('value', text, each.at(-1)?.place ?? 'Parameters.parameter'));

@@ -60,6 +60,18 @@ const apply = () => as().post(`/fhir/PlanDefinition/${plan().id}/$apply`, parame
 const record = (parameter: Parameter[]) =>
   as().post(`/fhir/CarePlan/${carePlanId}/$record-infusion`, parameters(...parameter));
 
+test('$apply takes the subject as R4 writes it, and plans from now on when no start is given', async () => {
+  await as()
+    .put('/fhir/Patient/p2', { ...people[0], id: 'p2' })
+    .expect(201);
+  const sent = parameters({ name: 'subject', valueString: 'Patient/p2' } as Parameter);
+  const enrolled: Bundle = (await as().post(`/fhir/PlanDefinition/${plan().id}/$apply`, sent).expect(200)).body;
+  const orders = resourcesOf(enrolled, 'ServiceRequest');
+  const infusions = orders.filter(({ code }) => code?.text?.startsWith('Ketamine'));
+  expect(infusions).toHaveLength(6);
+  expect(infusions[0]?.occurrencePeriod?.start).toEqual(expect.any(String));
+});
+
 test('$apply enrols a patient once, however often it is sent', async () => {
   const first: Bundle = (await apply().expect(200)).body;
   expect(first.type).toBe('transaction-response');

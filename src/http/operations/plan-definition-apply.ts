@@ -14,7 +14,8 @@ import type { BundleHandling } from '../rest/bundle.ts';
 import { instanceOf, instanceOperation } from './operation.ts';
 
 export function planDefinitionApply(handling: BundleHandling, registry: SearchParameterRegistry): Interaction {
-  return instanceOperation(handling, async (request, parameters) => {
+  return instanceOperation(handling, async (request, sent) => {
+    const parameters = withReferences(sent);
     requirePermission(request.grant.scopes, 'Patient', 'read');
     const { resource: planDefinition } = await instanceOf<PlanDefinition>(request);
     const issues: Issue[] = [];
@@ -35,6 +36,21 @@ export function planDefinitionApply(handling: BundleHandling, registry: SearchPa
       now: request.now.toISOString(),
     });
   });
+}
+
+/** R4's own $apply takes these as strings ("Patient/1"); ours are References, and both are understood. */
+const STRINGS_IN_R4 = new Set(['subject', 'encounter', 'practitioner', 'organization']);
+
+function withReferences(parameters: unknown): unknown {
+  const { parameter } = parameters as { parameter?: unknown };
+  if (!Array.isArray(parameter)) return parameters;
+  return { ...(parameters as object), parameter: parameter.map(withReference) };
+}
+
+function withReference(given: { name?: unknown; valueString?: unknown } | null): unknown {
+  if (typeof given?.name !== 'string' || !STRINGS_IN_R4.has(given.name)) return given;
+  const { valueString, ...rest } = given;
+  return typeof valueString === 'string' ? { ...rest, valueReference: { reference: valueString } } : given;
 }
 
 /** The patient that `subject` means: by id, or by a search that matches exactly one. */
