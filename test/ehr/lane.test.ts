@@ -120,6 +120,22 @@ describe('a lost answer', () => {
     expect(end?.[1]).toContain(`Encounter/${twin.id}`);
   });
 
+  test.each([1, 2] as const)('a condition that finds two resources is not tried again (tier %s)', async (tier) => {
+    await clinic.addTarget(ehr, { types: { Encounter: { tier }, Observation: {} } });
+    const twins = ['a', 'b'].map((id) =>
+      ehr.register({
+        ...encounter(id, 'x'),
+        identifier: [{ system: 'https://kap-bridge.example.org/sid/default', value: 'Encounter-e1' }],
+      }),
+    );
+    await clinic.record(encounter('e1', patientId));
+    await clinic.settle();
+    const [end] = await ends();
+    expect(end?.[0]).toBe('dead-letter');
+    for (const { id } of twins) expect(end?.[1]).toContain(`Encounter/${id}`);
+    expect(writes('Encounter')).toHaveLength(1);
+  });
+
   test('of an update is sent again and not taken for an edit by others', async () => {
     await clinic.addTarget(ehr);
     await clinic.record(encounter('e1', patientId));

@@ -1,6 +1,6 @@
 /** The two stores of the wake queue, for tests that must hold on both. Redis is a server of the test's own. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ export type OpenStore = {
   readonly environment: Record<string, string>;
   /** Forgets every job. */
   wipe(): Promise<void>;
+  /** Takes the store away and brings it back empty; only where it is not the record's own database. */
+  outage?(during: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -49,7 +51,8 @@ async function onRedis(): Promise<OpenStore> {
   const folder = mkdtempSync(join(tmpdir(), 'kap-bridge-redis-'));
   const port = await freePort();
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', '--save', ''];
-  const server = spawn('redis-server', [...args, '--maxmemory-policy', 'noeviction'], { stdio: 'ignore' });
+  const start = () => spawn('redis-server', [...args, '--maxmemory-policy', 'noeviction'], { stdio: 'ignore' });
+  let server = start();
   const url = `redis://127.0.0.1:${port}`;
   const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
   client.on('error', () => undefined);
@@ -59,6 +62,14 @@ async function onRedis(): Promise<OpenStore> {
     environment: { REDIS_URL: url },
     async wipe() {
       await client.flushall();
+    },
+    async outage(during) {
+      await ended(server);
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+      await during();
+      server = start();
+      await client.ping();
     },
     async close() {
       client.disconnect();

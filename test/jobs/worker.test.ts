@@ -216,6 +216,29 @@ describe.each(QUEUE_STORES)('with the queue on %s', (kind) => {
     expect(ehr.creates()).toHaveLength(1);
   });
 
+  // The record's own database is away with its queue: that is another story.
+  const whereItCanBeAway = kind === 'redis' ? test : test.skip;
+  whereItCanBeAway(
+    'a store of the queue that is away for a while and comes back empty costs nothing but time',
+    async () => {
+      await clinic.addTarget(ehr);
+      for (let n = 0; n < 3; n += 1) await onePatient(`p${n}`);
+      const waker = await workerHere();
+      await clinic.record(encounter('e0', 'p0'));
+      await until('the first is accepted', allAccepted);
+      await store.outage?.(async () => {
+        await clinic.record(encounter('e1', 'p1'));
+        const started = performance.now();
+        waker.wake();
+        expect(performance.now() - started).toBeLessThan(50);
+        await new Promise((resolve) => setTimeout(resolve, 600));
+      });
+      await clinic.record(encounter('e2', 'p2'));
+      await until('everything is accepted', allAccepted);
+      expect(createsPerIdentifier()).toEqual([1, 1, 1]);
+    },
+  );
+
   test('one EHR is never sent more patients at once than it allows, and none is forgotten', async () => {
     await clinic.addTarget(ehr, { concurrency: 2 });
     let now = 0;
