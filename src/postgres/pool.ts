@@ -60,6 +60,9 @@ function serverOptions(schema: string | undefined, statementTimeoutMs: number): 
     'timezone=UTC',
     // Our statements are written so that one plan serves all values; planning costs as much as most of them run.
     'plan_cache_mode=force_generic_plan',
+    // Such a plan is made once, often on tables that are still empty: a scan of the whole table looks cheap then, and
+    // the plan stays until statistics are gathered. Every access of ours has an index.
+    'enable_seqscan=off',
     'jit=off',
   ];
   if (schema !== undefined) set.push(`search_path=${schema}`);
