@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-const COMMAND = join(import.meta.dirname, '..', 'bin', 'kap-bridge.mjs');
+const ROOT = join(import.meta.dirname, '..');
+const COMMAND = join(ROOT, 'bin', 'kap-bridge.mjs');
 const READY_WITHIN_MS = 60_000;
 
 export type Service = {
@@ -32,7 +33,7 @@ export async function startService({ dataDir, port, nodeOptions = [] }: ServiceO
   const logFile = join(dataDir, '..', 'service.log');
   const log = openSync(logFile, 'a', 0o600);
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [...nodeOptions, COMMAND, 'start'], {
+  const child = spawn(process.execPath, [...optionsOfNpmStart(), ...nodeOptions, COMMAND, 'start'], {
     env: environment(dataDir, port),
     stdio: ['ignore', log, log],
   });
@@ -49,6 +50,12 @@ export async function startService({ dataDir, port, nodeOptions = [] }: ServiceO
       await once(child, 'exit');
     },
   };
+}
+
+/** What `npm start` tells node: without it other memory would be measured. */
+function optionsOfNpmStart(): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: { start: string } };
+  return scripts.start.split(' ').filter((word) => word.startsWith('--'));
 }
 
 /** A bearer token as an operator gets it. */
