@@ -314,7 +314,7 @@ async function probe(target: EhrTargetRevision): Promise<ProbeReport> {
 /** Exit codes: 5 when it may work later, 4 when the EHR refuses us, 2 when the description is wrong. */
 function refusalOf(report: ProbeReport): Failure {
   const failed = report.checks.filter(({ ok }) => !ok).map(({ detail }) => detail);
-  const words = `The EHR did not pass the test: ${failed.join('; ')}. Nothing was stored`;
+  const words = `The EHR did not pass the test, and nothing was changed: ${failed.join('; ')}`;
   if (report.failure === 'unavailable') return new Failure('transient', issue('transient', words));
   if (report.failure === 'refused') return new Failure('forbidden', issue('security', words));
   return new Failure('invalid', issue('value', words));
