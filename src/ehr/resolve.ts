@@ -1,4 +1,4 @@
-/** Looking at the target before anything is sent again. */
+/** Looking at the target before anything is sent again (decision 0030). */
 import { parseIdentifierToken } from './business-identifier.ts';
 import type { RemoteResource } from './classify.ts';
 import { additions, containsContent, contentSha256 } from './compare.ts';

@@ -7,7 +7,7 @@ import type { ClaimedLane, ClaimRefusal, LaneFinder, LaneId } from '../ehr/deliv
 import type { Pool } from './pool.ts';
 import { inTransaction } from './transaction.ts';
 
-/** One claim of a target at a time, so that the number of its lanes that work is never more than its concurrency. */
+/** One claim of a target at a time, so that never more of its lanes work than it allows (decision 0032). */
 export async function claimLane(pool: Pool, laneId: LaneId, leaseSeconds: number): Promise<ClaimedLane | ClaimRefusal> {
   return inTransaction(pool, async (client) => {
     const { rows: targets } = await client.query<{ held: boolean; closed: boolean }>(LOCK_TARGET, [laneId]);
