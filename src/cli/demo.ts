@@ -112,7 +112,7 @@ async function demo(
   const recorded = await playAll(course, record, say, signal, async () => {
     const before = ended;
     ended = (await untilDelivered(ledger, signal)).length;
-    return ended === before ? '' : `, ${ended - before} deliveries`;
+    return ended === before ? '' : `, ${counted(ended - before, 'deliver', 'y', 'ies')}`;
   });
   const patient = await patientOf(course, record);
   const deliveries = await untilDelivered(ledger, signal);
@@ -198,7 +198,7 @@ async function playAll(
     const played = await play(step, record);
     resources += played.resources;
     created += played.created;
-    const what = played.created === 0 ? 'nothing new' : `${played.created} new resources`;
+    const what = played.created === 0 ? 'nothing new' : counted(played.created, 'new resource');
     say(`${step.title}: ${what}${await settled()}`);
   }
   return { resources, created };
@@ -279,7 +279,9 @@ function lookFurther(base: string, patient: string, deliveries: readonly Deliver
 }
 
 function textOf({ encounters, recorded, ehr }: Report, commands: readonly string[], { exit }: Options): string {
-  const states = Object.entries(ehr?.deliveries ?? {}).map(([state, count]) => `${count} ${state}`);
+  const states = Object.entries(ehr?.deliveries ?? {}).map(
+    ([state, count]) => `${count} ${state}${state === 'withheld' ? ' (psychotherapy notes stay here)' : ''}`,
+  );
   return [
     '',
     encounterTable(encounters, ehr !== undefined),
@@ -296,6 +298,10 @@ function textOf({ encounters, recorded, ehr }: Report, commands: readonly string
     ...commands.map((command) => `  ${command}`),
     ...(exit === true ? [] : ['', 'Ctrl-C ends both servers.']),
   ].join('\n');
+}
+
+function counted(count: number, stem: string, one = '', many = 's'): string {
+  return `${count} ${stem}${count === 1 ? one : many}`;
 }
 
 /** Lines for a person, on standard error, so that --json leaves standard output to scripts. */
