@@ -129,8 +129,7 @@ function parseEntry(entry: BundleEntry, place: string, options: BundleOptions): 
   }
   const url = relativeUrl(request.url, options.baseUrls);
   if (request.method === 'GET') return getRequest(url, place, options);
-  const target = TARGET.exec(url);
-  const type = target?.[1];
+  const [, type, id, criteria] = TARGET.exec(url) ?? [];
   if (type === undefined || !options.isResourceType(type)) {
     throw refused(
       'not-supported',
@@ -138,7 +137,6 @@ function parseEntry(entry: BundleEntry, place: string, options: BundleOptions): 
       `The url must be Type, Type/id or Type?search of an R4 type.`,
     );
   }
-  const [, , id, criteria] = target as unknown as [string, string, string | undefined, string | undefined];
   const common = { type, place: `${place}.resource`, ...(fullUrl === undefined ? {} : { fullUrl }) };
   switch (request.method) {
     case 'POST': {
