@@ -1,28 +1,11 @@
 /** What the record holds about a patient's course, for the operations that add to it. */
 import type { PlanDefinition, Resource } from '@medplum/fhirtypes';
 import { parseJson } from '../fhir/json.ts';
+import { RULE_TYPES } from './courses.ts';
 import type { RecordStore } from './store.ts';
 
-/** Types that a session refers to, replaces, or is checked against. */
-const TYPES = [
-  'AdverseEvent',
-  'CarePlan',
-  'CareTeam',
-  'Condition',
-  'Consent',
-  'DocumentReference',
-  'Encounter',
-  'EpisodeOfCare',
-  'Goal',
-  'MedicationAdministration',
-  'MedicationRequest',
-  'Observation',
-  'Patient',
-  'Procedure',
-  'QuestionnaireResponse',
-  'ServiceRequest',
-  'Task',
-];
+/** What the rules read, and what else a session refers to or is checked against. */
+const TYPES = [...RULE_TYPES, 'Condition', 'DocumentReference'];
 
 export type CourseReader = {
   /** All current resources of the patient, as of one moment, and the plan with this canonical url in that version. */

@@ -17,7 +17,7 @@ import type { Draft, RecordParts } from './drafts.ts';
 import type { Change, UnitOfWork } from './store.ts';
 
 /** The types that a rule reads or writes. */
-const TYPES = [
+export const RULE_TYPES = [
   'AdverseEvent',
   'CarePlan',
   'CareTeam',
@@ -35,7 +35,7 @@ const TYPES = [
   'ServiceRequest',
   'Task',
 ];
-const CONCERNS = new Set(TYPES);
+const CONCERNS = new Set(RULE_TYPES);
 
 /** Whether a write of this type can change what the rules say. */
 export function concernsCourse(type: string): boolean {
@@ -135,7 +135,7 @@ async function recordOf(
   settled: readonly Settled[],
 ): Promise<Map<string, Resource>> {
   const resources = new Map<string, Resource>();
-  for (const text of await unit.courseResources(patientId, TYPES)) {
+  for (const text of await unit.courseResources(patientId, RULE_TYPES)) {
     const resource = parseJson(text) as Resource;
     resources.set(`${resource.resourceType}/${resource.id}`, resource);
   }
