@@ -47,8 +47,8 @@ type HeadRow = {
 
 /**
  * An attempt "may have stored it" when its answer is missing, unclear or a server error. `waits_for` sets a delivery
- * aside while what it refers to is open or dead. A dead letter of the same resource that surely left nothing behind
- * does not stop a later version: that version is its correction.
+ * aside while what it refers to is open or dead. A dead letter of the same resource that left nothing behind, or
+ * something whose id is known, does not stop a later version: that version is its correction.
  */
 const HEAD = `
 with
@@ -64,7 +64,7 @@ with
   ),
   tried as (
     select o.delivery_id, o.delivery_id = head.delivery_id as own, a.ended_at, a.worker, a.http_status, a.started_at,
-           a.ended_at is null or a.class in ('unknown', 'unproven', 'accepted', 'duplicate') or a.http_status >= 500
+           a.ended_at is null or a.class in ('unknown', 'unproven', 'duplicate') or a.http_status >= 500
              as may_be_there
       from head
       join delivery o on o.resource_type = head.resource_type and o.resource_id = head.resource_id
@@ -74,7 +74,11 @@ with
   dead as (
     select d.delivery_id, d.blocks,
            d.resource_type = head.resource_type and d.resource_id = head.resource_id
-             and not exists (select from tried t where t.delivery_id = d.delivery_id and t.may_be_there) as replaceable
+             and (exists (select from resource_link k
+                           where k.target_id = d.target_id and k.resource_type = d.resource_type
+                             and k.resource_id = d.resource_id)
+                  or not exists (select from tried t where t.delivery_id = d.delivery_id and t.may_be_there))
+             as replaceable
       from head
       join delivery d on d.target_id = $1 and d.patient_id = $2 and d.state = 'dead-letter'
                      and d.patient_seq < head.patient_seq

@@ -110,7 +110,9 @@ export function laneFinder(pool: Pool): LaneFinder {
 }
 
 /**
- * A lane is due when its first open delivery is, and neither lane nor target is held, leased or closed. Of one target
+ * A lane is due when its first open delivery is, no dead letter stops it, and neither lane nor target is held, leased or
+ * closed: exactly when work on it would find something to do (HEAD in delivery-head.ts), or it would be woken for ever.
+ * Of one target
  * not more than four times its concurrency at once: the rest follow as soon as lanes are free.
  */
 const DUE = `
@@ -131,7 +133,7 @@ with
       join ehr_target_revision r on r.target_id = t.target_id and r.revision = t.active_revision
       left join target_gate g on g.target_id = t.target_id
       join lateral (
-        select d.due_at, d.patient_seq
+        select d.due_at, d.patient_seq, d.resource_type, d.resource_id
           from delivery d
          where d.target_id = c.target_id and d.patient_id = c.patient_id and d.ended_at is null
            and not exists (
@@ -146,10 +148,16 @@ with
          select from delivery dead
           where dead.target_id = c.target_id and dead.patient_id = c.patient_id and dead.state = 'dead-letter'
             and dead.blocks and dead.patient_seq < head.patient_seq
-            and not exists (
-              select from delivery n
-               where n.target_id = dead.target_id and n.resource_type = dead.resource_type
-                 and n.resource_id = dead.resource_id and n.patient_seq = head.patient_seq))
+            and (dead.resource_type <> head.resource_type or dead.resource_id <> head.resource_id
+                 or (not exists (
+                       select from resource_link k
+                        where k.target_id = dead.target_id and k.resource_type = dead.resource_type
+                          and k.resource_id = dead.resource_id)
+                     and exists (
+                       select from delivery_attempt a
+                        where a.delivery_id = dead.delivery_id and a.kind = 'send'
+                          and (a.ended_at is null or a.class in ('unknown', 'unproven', 'duplicate')
+                               or a.http_status >= 500)))))
   )
 select lane_id from due where place <= places order by due_at, lane_id limit $1`;
 

@@ -125,6 +125,8 @@ async function history(
   // What refers to a dead letter, or comes after one whose outcome is unknown, waits until a person decided about it.
   const mine = async () => (await clinic.deliveries()).filter((each) => each.target_id === target);
   const open = (await mine()).filter((each) => !ALLOWED_ENDS.includes(each.state));
+  // A lane that waits for a person is not woken for ever.
+  expect(await clinic.parts.lanes.due(100)).toEqual([]);
   if (open.length > 0) {
     const ledger = deliveryLedger(clinic.pool, CONTEXT);
     const cancelled = await ledger.cancel({ targetId: target, limit: 100 }, { actor: 'test', reason: 'by hand' });
