@@ -186,7 +186,7 @@ function moment(option: string, text: string): Date {
 
 /** Enough of an id to tell two patients apart on a screen, not enough to look one up. */
 function maskedOne<T extends { readonly patientId: string }>(record: T): T {
-  return { ...record, patientId: `${record.patientId.slice(0, 4)}…` };
+  return { ...record, patientId: `…${record.patientId.slice(-4)}` };
 }
 
 function masked<T extends { readonly patientId: string }>(records: readonly T[]): T[] {

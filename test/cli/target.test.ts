@@ -146,7 +146,7 @@ describe('deliveries', () => {
     expect(dead).toMatchObject({
       state: 'dead-letter',
       reason: 'refused HTTP 422',
-      patientId: 'pati…',
+      patientId: '…nt-1',
       blocksLane: true,
     });
     const shown = await kap('delivery', 'show', String(dead?.deliveryId));
