@@ -156,8 +156,7 @@ function openQueueStore(config: Config, url: string, closers: Closer[]): QueueSt
   if (config.redisUrl !== undefined) return { kind: 'redis', url: config.redisUrl };
   const pool = createPool(url, { applicationName: 'kap-bridge queue' }, 'bullmq');
   closers.push(() => pool.end());
-  // The same object in two descriptions: @types/pg has one `on` for all events, BullMQ one for each.
-  return { kind: 'postgres', pool: pool as unknown as Extract<QueueStore, { kind: 'postgres' }>['pool'] };
+  return { kind: 'postgres', pool };
 }
 
 async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
