@@ -113,8 +113,11 @@ export async function openEmbeddedPostgres(dataDir: string, options: EmbeddedOpt
     effect: first.effect,
     async close() {
       closing = true;
-      await membership.leave(cluster);
+      const left = membership;
+      await left.leave(cluster);
       await staying;
+      // The server had just been lost: what came back for it must not stay behind.
+      if (membership !== left) await membership.leave(cluster);
     },
   };
 }

@@ -171,6 +171,18 @@ test('a service whose server is killed has it back at the same url', async () =>
   expect(livePostmaster(clusterOf(folder))).toBeNull();
 });
 
+test('a service that closes while its killed server comes back leaves none behind', async () => {
+  const folder = preparedDataDir();
+  const service = await openEmbeddedPostgres(folder, { as: 'service' });
+  const killed = livePostmaster(clusterOf(folder))?.pid ?? 0;
+  process.kill(killed, 'SIGKILL');
+  while ([killed, undefined].includes(livePostmaster(clusterOf(folder))?.pid)) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await service.close();
+  expect(livePostmaster(clusterOf(folder))).toBeNull();
+});
+
 test('a pid file whose number now belongs to another program does not hinder the start', async () => {
   const folder = preparedDataDir();
   writeFileSync(
