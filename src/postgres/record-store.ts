@@ -31,6 +31,7 @@ export type RecordStoreOptions = {
 export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { clinic, pool, registry, cursorKey } = options;
   const readCurrent = currentReader(pool);
+  const newRids = rowIds();
   const writeTogether = gathered((writes: readonly NewWrite[]) => writeAllNew(pool, clinic, writes), 16);
   return {
     read: (type, id) => readCurrent({ type, id }),
@@ -38,9 +39,9 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     history: (type, id, page) => history(pool, readCurrent, type, id, page),
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
-    nextRid: rowIds(pool),
+    newRids: (count) => newRids(pool, count),
     writeNew: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
-    transaction: (work) => transaction(options, work),
+    transaction: (work) => transaction(pool, (client) => work(unitOfWork(client, options, newRids))),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };
 }
@@ -146,40 +147,42 @@ async function history(
 
 const BLOCK = 256; // the increment of resource_rid
 
-/** Row ids by the block, so that most writes need no round trip for them. */
-function rowIds(pool: Pool): () => string | Promise<string> {
-  let next = 0n;
-  let end = 0n;
-  let refill: Promise<void> | undefined;
-  const take = (): string => String(next++);
-  const fetchBlock = async (): Promise<void> => {
-    const { rows } = await pool.query<{ start: string }>(`select nextval('resource_rid') as start`);
-    next = BigInt((rows[0] as { start: string }).start);
-    end = next + BigInt(BLOCK);
-  };
-  const takeLater = async (): Promise<string> => {
-    while (next >= end) {
-      refill ??= fetchBlock().finally(() => {
-        refill = undefined;
-      });
-      await refill;
+const NEW_BLOCKS = `select nextval('resource_rid') as start from generate_series(1, $1::integer)`;
+
+/** Asked on the connection that the caller has: whoever holds one and waits for another can wait for ever. */
+type RowIds = (client: Pool | PoolClient, count: number) => Promise<readonly string[]>;
+
+/** Row ids by the block, so that most writes need no round trip for them, and a large one needs one. */
+function rowIds(): RowIds {
+  let free: string[] = [];
+  return async (client, count) => {
+    while (free.length < count) {
+      const blocks = Math.ceil((count - free.length) / BLOCK);
+      const values = [blocks];
+      const { rows } = await client.query<{ start: string }>({ name: 'new-rids', text: NEW_BLOCKS, values });
+      // Appended to what is there by now: another write may have taken from it, or added to it, meanwhile.
+      free = free.concat(rows.flatMap(({ start }) => blockFrom(start)));
     }
-    return take();
+    return free.splice(0, count);
   };
-  return () => (next < end ? take() : takeLater());
+}
+
+function blockFrom(start: string): string[] {
+  const first = BigInt(start);
+  return Array.from({ length: BLOCK }, (_, i) => String(first + BigInt(i)));
 }
 
 /**
  * Statements of one transaction go out without waiting for earlier answers where they do not need them (the pool
  * pipelines); PostgreSQL runs them in the order in which they were sent, and after a failure none of the rest.
  */
-async function transaction<T>(options: RecordStoreOptions, work: (unit: UnitOfWork) => Promise<T>): Promise<T> {
-  const client = await options.pool.connect();
+async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
   let broken: Error | undefined;
   try {
     const begun = client.query('begin');
     try {
-      const [result] = await Promise.all([work(unitOfWork(client, options)), begun]);
+      const [result] = await Promise.all([work(client), begun]);
       await client.query('commit');
       return result;
     } catch (error) {
@@ -224,28 +227,28 @@ select wanted.type, wanted.id
  where not exists (select from resource r where r.type = wanted.type and r.id = wanted.id and not r.deleted)`;
 
 const COURSE = `
-select v.content
-  from resource r
+select r.patient_id, v.content
+  from unnest($1::text[]) as wanted (patient_id)
+  join resource r on r.patient_id = wanted.patient_id
   join resource_version v on v.rid = r.rid and v.version = r.version
- where r.patient_id = $1 and r.type = any ($2::text[]) and not r.deleted
+ where r.type = any ($2::text[]) and not r.deleted
  order by r.rid`;
 
 // A running course stays on its version of the protocol, so older versions of the resource are looked at, too.
-const PLAN_DEFINITION = `
-select v.content
-  from resource r
-  join resource_version v on v.rid = r.rid
- where r.type = 'PlanDefinition' and v.content <> ''
-   and v.content::jsonb ->> 'url' = $1
-   and ($2::text is null or v.content::jsonb ->> 'version' = $2)
- order by v.last_updated desc
- limit 1`;
+const PLAN_DEFINITIONS = `
+select distinct on (wanted.canonical) wanted.canonical, v.content
+  from unnest($1::text[]) as wanted (canonical)
+  join resource r on r.type = 'PlanDefinition'
+  join resource_version v on v.rid = r.rid and v.content <> ''
+ where wanted.canonical in (v.content::jsonb ->> 'url', (v.content::jsonb ->> 'url') || '|' || (v.content::jsonb ->> 'version'))
+ order by wanted.canonical, v.last_updated desc`;
 
 const COURSES_DUE = `
 select patient_id from course_patient where next_check_at <= $1 order by next_check_at limit $2`;
 
-function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions): UnitOfWork {
+function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions, newRids: RowIds): UnitOfWork {
   return {
+    newRids: (count) => newRids(client, count),
     async lockPatients(patientIds) {
       if (patientIds.length === 0) return new Set();
       const values = [textArray(patientIds)];
@@ -274,15 +277,23 @@ function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions
       if (keys.length === 0) return [];
       return (await client.query<ResourceKey>({ name: 'missing', text: MISSING, values: keyArrays(keys) })).rows;
     },
-    async courseResources(patientId, types) {
-      const values = [patientId, textArray(types)];
-      const { rows } = await client.query<{ content: string }>({ name: 'course', text: COURSE, values });
-      return rows.map((row) => row.content);
+    async courseResources(patientIds, types) {
+      const values = [textArray(patientIds), textArray(types)];
+      const { rows } = await client.query<{ patient_id: string; content: string }>({
+        name: 'course',
+        text: COURSE,
+        values,
+      });
+      return rows.map((row) => ({ patientId: row.patient_id, content: row.content }));
     },
-    async planDefinition(url, version) {
-      const values = [url, version];
-      const { rows } = await client.query<{ content: string }>({ name: 'plan', text: PLAN_DEFINITION, values });
-      return rows[0]?.content;
+    async planDefinitions(canonicals) {
+      if (canonicals.length === 0) return new Map();
+      const { rows } = await client.query<{ canonical: string; content: string }>({
+        name: 'plans',
+        text: PLAN_DEFINITIONS,
+        values: [textArray(canonicals)],
+      });
+      return new Map(rows.map((row) => [row.canonical, row.content]));
     },
     write: (change) => writeChange(client, clinic, change),
   };

@@ -4,7 +4,7 @@ import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import type { Draft, RecordParts } from './drafts.ts';
 import type { StoredResource, WriteResult } from './record.ts';
 import { addDifference, SearchColumns } from './search-rows.ts';
-import type { CurrentRow, NewVersion } from './store.ts';
+import type { CurrentRow, NewRids, NewVersion } from './store.ts';
 
 /** A draft whose identity is settled: a new resource, or the next version of a current one. */
 export type Settled = {
@@ -25,13 +25,20 @@ export type Assembled = {
   readonly removed: SearchColumns;
 };
 
-export async function assemble(parts: RecordParts, settled: readonly Settled[], now: Date): Promise<Assembled> {
+export async function assemble(
+  parts: RecordParts,
+  newRids: NewRids,
+  settled: readonly Settled[],
+  now: Date,
+): Promise<Assembled> {
   const outcome = new Map<Draft, Outcome>();
   const versions: NewVersion[] = [];
   const added = new SearchColumns();
   const removed = new SearchColumns();
+  const isNew = ({ draft, current, keep }: Settled) => current === undefined && !keep && draft.method !== 'DELETE';
+  const rids = (await newRids(settled.filter(isNew).length)).values();
   for (const one of settled) {
-    const version = await versionOf(parts, one, now);
+    const version = versionOf(parts, one, rids, now);
     if (version === undefined) {
       if (one.current !== undefined) outcome.set(one.draft, { effect: 'unchanged', stored: one.current });
       continue;
@@ -48,9 +55,9 @@ export async function assemble(parts: RecordParts, settled: readonly Settled[], 
   return { outcome, versions: parentsFirst(versions, settled), added, removed };
 }
 
-async function versionOf(parts: RecordParts, one: Settled, now: Date): Promise<NewVersion | undefined> {
+function versionOf(parts: RecordParts, one: Settled, rids: Iterator<string>, now: Date): NewVersion | undefined {
   if (one.keep) return undefined;
-  return one.draft.method === 'DELETE' ? deletion(one, now) : nextVersion(parts, one, now);
+  return one.draft.method === 'DELETE' ? deletion(one, now) : nextVersion(parts, one, rids, now);
 }
 
 function deletion({ draft, current }: Settled, now: Date): NewVersion | undefined {
@@ -69,11 +76,12 @@ function deletion({ draft, current }: Settled, now: Date): NewVersion | undefine
   };
 }
 
-async function nextVersion(
+function nextVersion(
   parts: RecordParts,
   { draft, id, current }: Settled,
+  rids: Iterator<string>,
   now: Date,
-): Promise<NewVersion | undefined> {
+): NewVersion | undefined {
   const resource = draft.resource as Resource;
   if (current !== undefined && !current.deleted) {
     // The same content is no new version: a replayed message leaves no trace in the chart or at an EHR.
@@ -82,7 +90,7 @@ async function nextVersion(
   const version = (current?.version ?? 0) + 1;
   const lastUpdated = current === undefined ? now.toISOString() : later(now, current);
   return {
-    rid: current?.rid ?? (await parts.store.nextRid()),
+    rid: current?.rid ?? (rids.next().value as string),
     type: draft.type,
     id,
     version,

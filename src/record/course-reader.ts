@@ -18,11 +18,13 @@ export function createCourseReader(store: RecordStore): CourseReader {
   return {
     read: (patientId, canonical) =>
       store.transaction(async (unit) => {
-        const texts = await unit.courseResources(patientId, TYPES);
-        const [url = '', version = null] = canonical?.split('|') ?? [];
-        const plan = url === '' ? undefined : await unit.planDefinition(url, version);
+        const [stored, plans] = await Promise.all([
+          unit.courseResources([patientId], TYPES),
+          unit.planDefinitions(canonical === undefined ? [] : [canonical]),
+        ]);
+        const plan = plans.get(canonical ?? '');
         return {
-          resources: texts.map((text) => parseJson(text) as Resource),
+          resources: stored.map(({ content }) => parseJson(content) as Resource),
           plan: plan === undefined ? undefined : (parseJson(plan) as PlanDefinition),
         };
       }),

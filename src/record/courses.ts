@@ -77,88 +77,96 @@ export async function evaluateCourses(
   now: Date,
 ): Promise<Evaluated> {
   const patients = new Set<string>();
-  for (const { draft, current, keep } of settled) {
-    if (keep || !concernsCourse(draft.type)) continue;
-    const patientId = draft.resource ? patientOf(parts, draft) : (current?.patientId ?? null);
-    for (const id of [patientId, current?.patientId ?? null]) {
-      if (id !== null && (inCourse.has(id) || startsCourse(draft.resource))) patients.add(id);
+  for (const one of settled) {
+    if (one.keep || !concernsCourse(one.draft.type)) continue;
+    for (const id of [patientAfter(parts, one), one.current?.patientId ?? null]) {
+      if (id !== null && (inCourse.has(id) || startsCourse(one.draft.resource))) patients.add(id);
     }
   }
-  const found: Settled[] = [];
-  const courses: { patientId: string; nextCheckAt: string | null }[] = [];
-  for (const patientId of [...patients].sort()) {
-    const course = await evaluatePatient(parts, unit, patientId, settled, now);
-    found.push(...course.settled);
-    courses.push({ patientId, nextCheckAt: course.nextCheckAt });
-  }
-  return { settled: found, courses };
+  return evaluatePatients(parts, unit, [...patients].sort(), settled, now);
 }
 
-function patientOf(parts: RecordParts, draft: Draft): string | null {
-  return draft.type === 'Patient' ? (draft.id ?? null) : parts.patientIdOf(draft.resource as Resource);
+/** The patient it is about once it is written; null for a deletion. */
+function patientAfter(parts: RecordParts, { draft, id }: Settled): string | null {
+  if (draft.resource === undefined) return null;
+  return draft.type === 'Patient' ? id : parts.patientIdOf(draft.resource);
 }
 
-/** Evaluates one patient's course as it will be after this unit of work. */
-export async function evaluatePatient(
+/** Evaluates patients' courses as they will be after this unit of work, in a fixed number of round trips. */
+export async function evaluatePatients(
   parts: RecordParts,
   unit: UnitOfWork,
-  patientId: string,
+  patientIds: readonly string[],
   settled: readonly Settled[],
   now: Date,
-): Promise<{ settled: Settled[]; nextCheckAt: string | null }> {
-  const resources = await recordOf(parts, unit, patientId, settled);
-  const policy = await policyFor(unit, [...resources.values()]);
+): Promise<Evaluated> {
+  if (patientIds.length === 0) return { settled: [], courses: [] };
+  const records = await recordsOf(parts, unit, patientIds, settled);
+  const policyOfRecord = await policies(unit, [...records.values()], now);
   const written = new Map(settled.map((one) => [`${one.draft.type}/${one.id}`, one] as const));
-  const evaluation = evaluateCourse({
-    resources: [...resources.values()],
-    policy,
-    now,
-    engine: RULES_ENGINE,
-    newId: () => uuidv7(now),
-    written: new Set(written.keys()),
-  });
-  if (evaluation.refusals.length > 0) {
-    throw new Failure(
-      'business-rule',
-      evaluation.refusals.map((refusal) => placed(refusal, written)),
-    );
+  const refusals: Issue[] = [];
+  const upserts: Resource[] = [];
+  const courses: { patientId: string; nextCheckAt: string | null }[] = [];
+  for (const [patientId, record] of records) {
+    const evaluation = evaluateCourse({
+      resources: [...record.values()],
+      policy: policyOfRecord(record),
+      now,
+      engine: RULES_ENGINE,
+      newId: () => uuidv7(now),
+      written: new Set(written.keys()),
+    });
+    refusals.push(...evaluation.refusals.map((refusal) => placed(refusal, written)));
+    upserts.push(...evaluation.upserts);
+    courses.push({ patientId, nextCheckAt: evaluation.nextCheckAt?.toISOString() ?? null });
   }
-  const added = await settleFindings(unit, evaluation.upserts, written, resources);
-  return { settled: added, nextCheckAt: evaluation.nextCheckAt?.toISOString() ?? null };
+  if (refusals.length > 0) throw new Failure('business-rule', refusals);
+  return { settled: await settleFindings(unit, upserts, written, records), courses };
 }
 
-/** The patient's record as it will be: what is stored, with the drafts of this unit laid over it. */
-async function recordOf(
+/** What is known of one patient, by 'Type/id'. */
+type PatientRecord = ReadonlyMap<string, Resource>;
+
+/** The patients' records as they will be: what is stored, with the drafts of this unit laid over it. */
+async function recordsOf(
   parts: RecordParts,
   unit: UnitOfWork,
-  patientId: string,
+  patientIds: readonly string[],
   settled: readonly Settled[],
-): Promise<Map<string, Resource>> {
-  const resources = new Map<string, Resource>();
-  for (const text of await unit.courseResources(patientId, RULE_TYPES)) {
-    const resource = parseJson(text) as Resource;
-    resources.set(`${resource.resourceType}/${resource.id}`, resource);
+): Promise<ReadonlyMap<string, PatientRecord>> {
+  const records = new Map(patientIds.map((id) => [id, new Map<string, Resource>()] as const));
+  for (const { patientId, content } of await unit.courseResources(patientIds, RULE_TYPES)) {
+    const resource = parseJson(content) as Resource;
+    records.get(patientId)?.set(`${resource.resourceType}/${resource.id}`, resource);
   }
-  for (const { draft, id, keep } of settled) {
+  for (const one of settled) {
+    const { draft, id, current, keep } = one;
     if (keep || !concernsCourse(draft.type)) continue;
     const key = `${draft.type}/${id}`;
-    const stays =
-      draft.resource !== undefined && (draft.type === 'Patient' ? id : patientOf(parts, draft)) === patientId;
-    if (stays) resources.set(key, { ...(draft.resource as Resource), id });
-    else resources.delete(key);
+    if (current?.patientId) records.get(current.patientId)?.delete(key);
+    const patientId = patientAfter(parts, one);
+    if (patientId !== null) records.get(patientId)?.set(key, { ...(draft.resource as Resource), id });
   }
-  return resources;
+  return records;
 }
 
-/** The policy of the protocol version that the running course follows; a later version does not change it. */
-async function policyFor(unit: UnitOfWork, resources: readonly Resource[]): Promise<Policy> {
-  const plans = resources.filter((resource): resource is CarePlan => resource.resourceType === 'CarePlan');
-  const plan = plans.find(({ status }) => status === 'active') ?? plans[0];
-  const canonical = plan?.instantiatesCanonical?.[0];
-  if (canonical === undefined) return defaultPolicy;
-  const [url, version] = canonical.split('|') as [string, string?];
-  const text = await unit.planDefinition(url, version ?? null);
-  return text === undefined ? defaultPolicy : policyOf(parseJson(text) as PlanDefinition);
+/** The policy of the protocol version that a running course follows; a later version does not change it. */
+async function policies(
+  unit: UnitOfWork,
+  records: readonly PatientRecord[],
+  now: Date,
+): Promise<(record: PatientRecord) => Policy> {
+  const canonicals = new Set(records.map(protocolOf).filter((canonical) => canonical !== undefined));
+  const texts = canonicals.size === 0 ? new Map<string, string>() : await unit.planDefinitions([...canonicals]);
+  const byCanonical = new Map(
+    [...texts].map(([canonical, text]) => [canonical, policyOf(parseJson(text) as PlanDefinition, now)] as const),
+  );
+  return (record) => byCanonical.get(protocolOf(record) ?? '') ?? defaultPolicy;
+}
+
+function protocolOf(record: PatientRecord): string | undefined {
+  const plans = [...record.values()].filter((resource): resource is CarePlan => resource.resourceType === 'CarePlan');
+  return (plans.find(({ status }) => status === 'active') ?? plans[0])?.instantiatesCanonical?.[0];
 }
 
 /** A refusal, at the place of the resource in the request. */
@@ -176,15 +184,16 @@ async function settleFindings(
   unit: UnitOfWork,
   upserts: readonly Resource[],
   written: ReadonlyMap<string, Settled>,
-  resources: ReadonlyMap<string, Resource>,
+  records: ReadonlyMap<string, PatientRecord>,
 ): Promise<Settled[]> {
+  const isStored = (key: string): boolean => [...records.values()].some((record) => record.has(key));
   const stored: Resource[] = [];
   const added: Settled[] = [];
   for (const upsert of upserts) {
     const key = `${upsert.resourceType}/${upsert.id}`;
     const own = written.get(key);
     if (own !== undefined) own.draft.resource = keepDigits(own.draft.resource as Resource, upsert);
-    else if (resources.has(key)) stored.push(upsert);
+    else if (isStored(key)) stored.push(upsert);
     else added.push({ draft: findingDraft(upsert), id: upsert.id as string, current: undefined, keep: false });
   }
   if (stored.length > 0) {

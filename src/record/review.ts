@@ -4,7 +4,7 @@
  */
 import { restEvents } from '../audit/event.ts';
 import { assemble } from './assemble.ts';
-import { evaluatePatient } from './courses.ts';
+import { evaluatePatients } from './courses.ts';
 import type { RecordParts } from './drafts.ts';
 import type { WriteContext } from './record.ts';
 
@@ -22,10 +22,10 @@ async function reviewCourse(parts: RecordParts, patientId: string, context: Writ
   await parts.store.transaction(async (unit) => {
     await unit.lockPatients([patientId]);
     const now = parts.now();
-    const { settled, nextCheckAt } = await evaluatePatient(parts, unit, patientId, [], now);
-    const { versions, added, removed } = await assemble(parts, settled, now);
+    const { settled, courses } = await evaluatePatients(parts, unit, [patientId], [], now);
+    const { versions, added, removed } = await assemble(parts, unit.newRids, settled, now);
     const event = { context, interaction: context.interaction, action: 'E', outcome: 0, entities: versions } as const;
     const audit = versions.length === 0 ? [] : restEvents(event, [patientId], now);
-    await unit.write({ versions, added, removed, audit, courses: [{ patientId, nextCheckAt }] });
+    await unit.write({ versions, added, removed, audit, courses });
   });
 }

@@ -46,6 +46,7 @@ export type Match = { readonly id: string };
 
 /** Calls may be made without awaiting earlier ones; they take effect in the order in which they were made. */
 export type UnitOfWork = {
+  readonly newRids: NewRids;
   /** Locks the patients' places in the order of commits, in id order; says which of them are in a course. */
   lockPatients(patientIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Takes the locks under which conditional interactions with the same criteria exclude each other. */
@@ -55,12 +56,18 @@ export type UnitOfWork = {
   lockCurrent(keys: readonly ResourceKey[]): Promise<readonly CurrentRow[]>;
   /** Those that do not exist, or are deleted. */
   missing(keys: readonly ResourceKey[]): Promise<readonly ResourceKey[]>;
-  /** Text of all current resources of a patient that the rules look at. */
-  courseResources(patientId: string, types: readonly string[]): Promise<readonly string[]>;
-  /** Text of the PlanDefinition with this canonical url and version (any version of the resource that had it). */
-  planDefinition(url: string, version: string | null): Promise<string | undefined>;
+  /** Texts of all current resources of these types about the patients. */
+  courseResources(
+    patientIds: readonly string[],
+    types: readonly string[],
+  ): Promise<readonly { readonly patientId: string; readonly content: string }[]>;
+  /** Texts of the PlanDefinitions with these canonicals (url, or url|version): of whichever version of the resource had it. */
+  planDefinitions(canonicals: readonly string[]): Promise<ReadonlyMap<string, string>>;
   write(change: Change): Promise<void>;
 };
+
+/** Row ids for new resources, unique over all processes. */
+export type NewRids = (count: number) => Promise<readonly string[]>;
 
 export type RecordStore = {
   read(type: string, id: string): Promise<StoredResource | undefined>;
@@ -68,8 +75,7 @@ export type RecordStore = {
   history(type: string, id: string, page: { count: number; cursor?: string }): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
   match(criterion: Criterion): Promise<readonly Match[]>;
-  /** A row id for a new resource; unique over all processes. */
-  nextRid(): string | Promise<string>;
+  readonly newRids: NewRids;
   /**
    * Writes new resources in one round trip when the expectation holds, else writes nothing.
    * `in-course`: the rules must be evaluated first.

@@ -45,6 +45,7 @@ async function writeStraight(
   const now = parts.now();
   const assembled = await assemble(
     parts,
+    parts.store.newRids,
     drafts.map((draft) => ({ draft, id: draft.id as string, current: undefined, keep: false })),
     now,
   );
@@ -117,7 +118,7 @@ async function attemptLocked(
   const now = parts.now();
   const settled = drafts.flatMap((draft) => settle(draft, identities, current));
   const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
-  const assembled = await assemble(parts, [...settled, ...evaluated.settled], now);
+  const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], now);
   await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });
   return resultsOf(drafts, assembled);
 }

@@ -295,3 +295,16 @@ test('a deletion tells the EHR that the entry was a mistake', async () => {
   ]);
   await pool.query('update ehr_target set disabled_at = now()');
 });
+
+test('many more writers than connections all come through', async () => {
+  const { reference } = await created(patient);
+  const all = await Promise.all(
+    Array.from({ length: 60 }, (_, i) =>
+      write([
+        { resource: encounter(reference, `crowd-${i}`), ifNoneExist: `identifier=urn:test|crowd-${i}` },
+        ...Array.from({ length: 20 }, () => ({ resource: observation(reference) })),
+      ]),
+    ),
+  );
+  expect(all.flat().filter(({ effect }) => effect === 'created')).toHaveLength(60 * 21);
+});
