@@ -10,7 +10,7 @@ import { type Config, readConfig } from '../config.ts';
 import { Failure, issue } from '../fhir/failure.ts';
 import { openEmbeddedPostgres } from '../postgres/embedded.ts';
 import { migrate, pendingMigrations } from '../postgres/migrate.ts';
-import { createClinicPool, type Pool } from '../postgres/pool.ts';
+import { createClinicPool, type Pool, requireClinic } from '../postgres/pool.ts';
 import { EXIT } from './exit-codes.ts';
 
 export type CommandDescription = {
@@ -38,8 +38,8 @@ export function print<T>(command: Command, value: T, text: (value: T) => string)
 export type OpenPostgres = {
   readonly config: Config;
   readonly url: string;
-  /** On the schema of a clinic, up to date. Ended with the command. */
-  clinicPool(clinic?: string): Pool;
+  /** On the schema of a clinic, up to date. Ended with the command. @throws Failure `not-found` without such a clinic */
+  clinicPool(clinic: string): Promise<Pool>;
 };
 
 /**
@@ -76,15 +76,16 @@ async function onEmbedded<T>(config: Config, work: (postgres: OpenPostgres) => P
 }
 
 async function withPools<T>(config: Config, url: string, work: (postgres: OpenPostgres) => Promise<T>): Promise<T> {
-  const pools = new Map<string, Pool>();
-  const clinicPool = (clinic = 'default'): Pool => {
-    const pool = pools.get(clinic) ?? createClinicPool(url, clinic, { applicationName: 'kap-bridge command' });
-    pools.set(clinic, pool);
+  const pools: Pool[] = [];
+  const clinicPool = async (clinic: string): Promise<Pool> => {
+    const pool = createClinicPool(url, clinic, { applicationName: 'kap-bridge command' });
+    pools.push(pool);
+    await requireClinic(pool);
     return pool;
   };
   try {
     return await work({ config, url, clinicPool });
   } finally {
-    await Promise.all([...pools.values()].map((pool) => pool.end()));
+    await Promise.all(pools.map((pool) => pool.end()));
   }
 }

@@ -68,6 +68,7 @@ export function register(program: Command): void {
       'send dead letters (or accepted deliveries) again, once their cause is mended; never as a second resource',
     examples: [
       'delivery replay 7d0e5c0a-6a6b-4f7e-9a53-0a8f1f9d2b11 --reason "code mapped"',
+      'delivery replay 7d0e5c0a-6a6b-4f7e-9a53-0a8f1f9d2b11 --state accepted --reason "the EHR lost it"',
       'delivery replay --target mercy --reason-like refused --reason "mapping of 2026-03-04" --preview',
     ],
   });
@@ -126,8 +127,8 @@ async function withLedger<T>(clinic: string, work: (ledger: DeliveryLedger) => P
     import('../postgres/delivery-ledger.ts'),
     import('../fhir/base-url.ts'),
   ]);
-  return withPostgres(({ clinicPool, config }) =>
-    work(deliveryLedger(clinicPool(clinic), { clinic, observer: fhirBase(config.baseUrl, clinic) })),
+  return withPostgres(async ({ clinicPool, config }) =>
+    work(deliveryLedger(await clinicPool(clinic), { clinic, observer: fhirBase(config.baseUrl, clinic) })),
   );
 }
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { Failure } from '../fhir/failure.ts';
+import { Failure, issue } from '../fhir/failure.ts';
 import { register as registerConfig } from './config.ts';
 import { register as registerDelivery } from './delivery.ts';
 import { register as registerDemo } from './demo.ts';
@@ -60,23 +60,30 @@ function version(): string {
 /** Tells a person, or a script with `--json`, what went wrong. */
 function explain(error: unknown, json: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage; // commander has spoken
-  if (error instanceof Failure) {
-    const exitCode = exitCodeOf(error.code);
-    if (json) console.error(JSON.stringify({ error: error.code, exitCode, issues: error.issues }));
-    else for (const { diagnostics, expression } of error.issues) console.error(lineOf(diagnostics, expression));
-    return exitCode;
+  const failure = error instanceof Failure ? error : outsideFailure(error);
+  if (failure === null) {
+    // Its other fields stay here: PostgreSQL quotes values in them.
+    console.error(error instanceof Error ? error.stack : error);
+    return EXIT.unexpected;
   }
+  const exitCode = exitCodeOf(failure.code);
+  if (json) console.error(JSON.stringify({ error: failure.code, exitCode, issues: failure.issues }));
+  else for (const { diagnostics, expression } of failure.issues) console.error(lineOf(diagnostics, expression));
+  return exitCode;
+}
+
+/** What PostgreSQL or the network refused; null for anything else. */
+function outsideFailure(error: unknown): Failure | null {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (UNREACHABLE.test(code)) {
-    console.error(`error: PostgreSQL, or another service, cannot be reached (${code})`);
-    return EXIT.unavailable;
+    const words = `PostgreSQL, or another service, cannot be reached (${code})`;
+    return new Failure('transient', issue('transient', words));
   }
   if (REFUSED_BY_POSTGRES.test(code)) {
-    console.error(`error: PostgreSQL refuses the user, the password or the database of DATABASE_URL (${code})`);
-    return EXIT.usage;
+    const words = `PostgreSQL refuses the user, the password or the database of DATABASE_URL (${code})`;
+    return new Failure('invalid', issue('value', words));
   }
-  console.error(error);
-  return EXIT.unexpected;
+  return null;
 }
 
 function lineOf(diagnostics: string, expression: string | undefined): string {

@@ -154,7 +154,7 @@ async function withTargets<T>(clinic: string, work: (opened: Opened) => Promise<
     import('../fhir/base-url.ts'),
   ]);
   return withPostgres(async (postgres) => {
-    const pool = postgres.clinicPool(clinic);
+    const pool = await postgres.clinicPool(clinic);
     const sealing = await openSealing(postgres.config.dataDir, sealingFingerprints(pool));
     const context = { clinic, observer: fhirBase(postgres.config.baseUrl, clinic) };
     return work({ ...postgres, targets: targetStore(pool, sealing, context) });

@@ -44,13 +44,12 @@ async function issueToken({ config, clinicPool }: OpenPostgres, options: Options
     import('../audit/token-event.ts'),
     import('../fhir/base-url.ts'),
   ]);
-  const [{ createSigningKeyStore, requireClinic }, { sealingFingerprints }, { createAuditTrail }] = await Promise.all([
+  const [{ createSigningKeyStore }, { sealingFingerprints }, { createAuditTrail }] = await Promise.all([
     import('../postgres/signing-keys.ts'),
     import('../postgres/sealing-key.ts'),
     import('../postgres/audit.ts'),
   ]);
-  const pool = clinicPool(options.clinic);
-  await requireClinic(pool);
+  const pool = await clinicPool(options.clinic);
   const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));
   const key = await currentSigningKey(createSigningKeyStore(pool), sealing);
   const base = fhirBase(config.baseUrl, options.clinic);

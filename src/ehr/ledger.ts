@@ -74,7 +74,7 @@ export type DeliveryDetail = DeliveryRecord & {
 export type Intervention = { readonly actor: string; readonly reason: string };
 
 export type DeliveryLedger = {
-  /** Newest first. */
+  /** Newest first. @throws Failure `not-found`, `business-rule` when one that is named is not there, or not among them */
   list(filter: DeliveryFilter): Promise<readonly DeliveryRecord[]>;
   /** @throws Failure `not-found` */
   show(id: DeliveryId): Promise<DeliveryDetail>;

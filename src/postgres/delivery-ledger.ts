@@ -14,6 +14,7 @@ import { Failure, issue } from '../fhir/failure.ts';
 import { insertAuditRow } from './audit-rows.ts';
 import type { DeliveryContext } from './deliveries.ts';
 import type { Pool } from './pool.ts';
+import { requireTarget } from './targets.ts';
 import { inTransaction } from './transaction.ts';
 
 /** Deliveries as people see and mend them. Each mending is kept with its reason, in the same transaction. */
@@ -26,7 +27,7 @@ export function deliveryLedger(pool: Pool, context: DeliveryContext): DeliveryLe
     values: readonly unknown[],
   ) =>
     inTransaction(pool, async (client) => {
-      const chosen = await select(client, filter);
+      const chosen = await choose(client, filter);
       const ids = chosen.map((each) => each.deliveryId);
       await client.query(KEEP_INTERVENTION, [ids, action, by.actor, by.reason]);
       await client.query(change, [ids, ...values]);
@@ -42,15 +43,10 @@ export function deliveryLedger(pool: Pool, context: DeliveryContext): DeliveryLe
     });
 
   return {
-    list: (filter) => select(pool, filter),
+    list: (filter) => choose(pool, filter),
     async show(id) {
       const [record] = await select(pool, { ids: [id], limit: 1 });
-      if (record === undefined) {
-        throw new Failure(
-          'not-found',
-          issue('not-found', `There is no delivery ${id}: kap-bridge delivery list shows them`),
-        );
-      }
+      if (record === undefined) throw unknownDelivery(id);
       return detailOf(pool, record);
     },
     replay: (filter, by, perMinute) => {
@@ -59,6 +55,27 @@ export function deliveryLedger(pool: Pool, context: DeliveryContext): DeliveryLe
     },
     cancel: (filter, by) => intervene('cancel', CANCEL, { ...filter, states: ['dead-letter'] }, by, [by.actor]),
   };
+}
+
+/** @throws Failure when the target or a delivery that the filter names does not exist, or another part excludes it */
+async function choose(client: Pool | PoolClient, filter: DeliveryFilter): Promise<DeliveryRecord[]> {
+  const chosen = await select(client, filter);
+  if (chosen.length === 0 && filter.targetId !== undefined) await requireTarget(client, filter.targetId);
+  const ids = new Set(chosen.map(({ deliveryId }) => deliveryId));
+  const excluded = filter.ids?.find((id) => !ids.has(id.toLowerCase()));
+  if (excluded === undefined) return chosen;
+  const [record] = await select(client, { ids: [excluded], limit: 1 });
+  if (record === undefined) throw unknownDelivery(excluded);
+  const only = filter.states === undefined ? '' : `; only those that are ${filter.states.join(' or ')} are chosen here`;
+  const words = `Delivery ${excluded} is ${record.state} and not among those chosen${only}`;
+  throw new Failure('business-rule', issue('business-rule', words));
+}
+
+function unknownDelivery(id: string): Failure {
+  return new Failure(
+    'not-found',
+    issue('not-found', `There is no delivery ${id}: kap-bridge delivery list shows them`),
+  );
 }
 
 type Row = {

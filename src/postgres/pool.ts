@@ -34,6 +34,13 @@ export function createClinicPool(url: string, clinic: string, options: PoolOptio
   return createPool(url, { pipeline: true, ...options }, clinicSchema(clinic));
 }
 
+/** @throws Failure `not-found` when the schema of the pool does not exist */
+export async function requireClinic(pool: Pool): Promise<void> {
+  const { rows } = await pool.query<{ there: boolean }>('select current_schema() is not null as there');
+  if (rows[0]?.there === true) return;
+  throw new Failure('not-found', issue('not-found', 'There is no such clinic in this database'));
+}
+
 /** A pool on no schema of ours; what it names must be qualified. */
 export function createPool(url: string, options: PoolOptions = {}, schema?: string): Pool {
   const statementTimeoutMs = options.statementTimeoutMs ?? 30_000;

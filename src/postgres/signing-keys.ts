@@ -1,7 +1,6 @@
 /** Signing keys at rest, in the clinic's schema. */
 import type { JWK } from 'jose';
 import type { SigningKeyStore } from '../access/keys.ts';
-import { Failure, issue } from '../fhir/failure.ts';
 import type { Pool } from './pool.ts';
 
 export function createSigningKeyStore(pool: Pool): SigningKeyStore {
@@ -14,13 +13,6 @@ export function createSigningKeyStore(pool: Pool): SigningKeyStore {
       await pool.query(ADD_FIRST, [key.keyId, JSON.stringify(key.publicJwk), key.sealed]);
     },
   };
-}
-
-/** @throws Failure `not-found` when the schema of the pool is not that of a clinic */
-export async function requireClinic(pool: Pool): Promise<void> {
-  const { rows } = await pool.query<{ there: boolean }>("select to_regclass('signing_key') is not null as there");
-  if (rows[0]?.there === true) return;
-  throw new Failure('not-found', issue('not-found', 'There is no such clinic in this database'));
 }
 
 const LIST = `

@@ -85,6 +85,12 @@ function placeOf(targetId: string, revision: number): string {
   return `ehr_target_revision|credentials|${targetId}|${revision}`;
 }
 
+/** @throws Failure `not-found` */
+export async function requireTarget(client: Pool | PoolClient, targetId: string): Promise<void> {
+  const { rowCount } = await client.query('select from ehr_target where target_id = $1', [targetId]);
+  if (rowCount !== 1) throw unknownTarget(targetId);
+}
+
 function unknownTarget(targetId: string): Failure {
   const words = `There is no EHR target named ${targetId}: kap-bridge target list shows those there are`;
   return new Failure('not-found', issue('not-found', words));

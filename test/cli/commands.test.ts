@@ -83,6 +83,8 @@ test('a database that cannot be reached ends with 5, one that refuses us with 2'
   const nowhere = new URL(database.url);
   nowhere.port = '1';
   expect(await command(['migrate'], { DATABASE_URL: nowhere.href })).toMatchObject({ code: 5, out: '' });
+  const json = await command(['migrate', '--json'], { DATABASE_URL: nowhere.href });
+  expect(JSON.parse(json.err)).toMatchObject({ error: 'transient', exitCode: 5 });
   const wrong = new URL(database.url);
   wrong.password = 'hunter2';
   const refused = await command(['migrate'], { DATABASE_URL: wrong.href });

@@ -122,6 +122,17 @@ test.each([['test'], ['pause'], ['resume'], ['revise']])(
   },
 );
 
+test.each([
+  ['target', 'list'],
+  ['delivery', 'list'],
+])('%s %s of a clinic that does not exist ends with 3', async (...args) => {
+  expect(await kap(...args, '--clinic', 'elsewhere')).toMatchObject({
+    code: 3,
+    out: '',
+    err: 'error: There is no such clinic in this database\n',
+  });
+});
+
 describe('deliveries', () => {
   let clinic: Clinic;
   beforeEach(async () => {
@@ -221,6 +232,21 @@ describe('deliveries', () => {
     expect(await kap('delivery', 'show', 'x')).toMatchObject({ code: 3 });
     expect(await kap('delivery', 'show', '7d0e5c0a-6a6b-4f7e-9a53-0a8f1f9d2b11')).toMatchObject({ code: 3 });
     expect(await kap('delivery', 'list', '--state', 'lost')).toMatchObject({ code: 2 });
+    const none = ['7d0e5c0a-6a6b-4f7e-9a53-0a8f1f9d2b11', '--reason', 'mapped'];
+    expect(await kap('delivery', 'replay', ...none)).toMatchObject({ code: 3 });
+    expect(await kap('delivery', 'cancel', ...none, '--preview')).toMatchObject({ code: 3 });
+    expect(await kap('delivery', 'list', '--target', 'mercury')).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('mercury'),
+    });
+  });
+
+  test('that are named but in another state are refused, and none is changed', async () => {
+    await refuseOnce();
+    const [dead, waiting] = (await clinic.deliveries()).map((each) => String(each.delivery_id));
+    const refused = await kap('delivery', 'cancel', String(dead), String(waiting), '--reason', 'by hand');
+    expect(refused).toMatchObject({ code: 4, err: expect.stringContaining(`${waiting} is waiting`) });
+    expect((await clinic.deliveries()).map((each) => each.state)).toEqual(['dead-letter', 'waiting']);
   });
 });
 
