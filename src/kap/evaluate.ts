@@ -8,6 +8,7 @@
  */
 import type { Reference, Resource } from '@medplum/fhirtypes';
 import { type Course, courseOf, type Infusion, type Key } from './course.ts';
+import { coursePolicies } from './course-policies.ts';
 import type { Policy } from './policy.ts';
 import { pressureBeforeStart, pressureDuringInfusion } from './rules/blood-pressure.ts';
 import { providerConsult, treatmentConsent } from './rules/clearance.ts';
@@ -42,7 +43,13 @@ import { overdueTasks, stopTasks, suicidalityTasks } from './rules/tasks.ts';
 export type EvaluationInput = {
   /** The current resources of one patient after the write, each with resourceType and id, references as `Type/id`. */
   readonly resources: readonly Resource[];
+  /** Of the course that runs. */
   readonly policy: Policy;
+  /**
+   * Of the protocols that the patient's plans of care follow, by their canonical: an infusion stays judged by the one of
+   * its own plan when the patient begins another course. Without an entry the running course's policy counts.
+   */
+  readonly policies?: ReadonlyMap<string, Policy>;
   readonly now: Date;
   /** The Device that authors what the rules write. */
   readonly engine: Reference;
@@ -69,18 +76,19 @@ export function evaluateCourse(input: EvaluationInput): Evaluation {
   const { policy, written } = input;
   const now = input.now.getTime();
   const course = courseOf(input.resources);
-  const matching = matchSessions(course, policy);
+  const policies = coursePolicies(course, policy, input.policies ?? new Map());
+  const matching = matchSessions(course, policies);
   const integrations = course.infusions.flatMap(
-    (infusion) => integrationOf(infusion, matching.sessions, course, policy, now) ?? [],
+    (infusion) => integrationOf(infusion, matching.sessions, course, policies.of(infusion.key), now) ?? [],
   );
   const ratings = ratingsOf(course, policy);
   const suicidality = suicidalityOf(course, policy, now);
   const outcomes: readonly Outcome[] = [
     ...backwardPeriods(course),
     ...matching.outcomes,
-    ...course.infusions.flatMap((infusion) => outcomesOf(infusion, course, policy)),
+    ...course.infusions.flatMap((infusion) => outcomesOf(infusion, course, policies.of(infusion.key))),
     ...integrations.map(({ outcome }) => outcome),
-    ...dosesOf(course, policy),
+    ...dosesOf(course, policies),
     ...ratings.outcomes,
     ...suicidality.outcomes,
   ];
@@ -89,7 +97,7 @@ export function evaluateCourse(input: EvaluationInput): Evaluation {
 
   const changes = new Changes(course.byKey, input.newId);
   if (course.patient !== undefined) {
-    const writer: Writer = { policy, engine: input.engine, subject: { reference: course.patient } };
+    const writer: Writer = { policies, engine: input.engine, subject: { reference: course.patient } };
     settleStatements(course, matching.sessions, ratings.changes, changes, writer, outcomes);
     settleFindings(course, outcomes, changes, writer);
     const tasks = [
@@ -98,7 +106,7 @@ export function evaluateCourse(input: EvaluationInput): Evaluation {
       ...suicidalityTasks(suicidality.alarms, course, policy),
     ];
     settleTasks(tasks, course, changes, writer, outcomes);
-    settleOrders(course, matching.sessions, changes, policy);
+    settleOrders(course, matching.sessions, changes, policies);
     settleInterpretations(course, ratings.overlapping, suicidality.positive, changes, policy);
     settleGoals(course, ratings.changes, changes, policy);
   }
@@ -135,11 +143,11 @@ function settleStatements(
   sessions: readonly Session[],
   percentChanges: ReturnType<typeof ratingsOf>['changes'],
   changes: Changes,
-  { policy, engine, subject }: Writer,
+  { policies, engine, subject }: Writer,
   outcomes: readonly Outcome[],
 ): void {
   const wanted = [
-    ...sessions.map((session) => intervalObservation(session, policy, engine)),
+    ...sessions.map((session) => intervalObservation(session, policies.of(session.infusion.key), engine)),
     ...percentChanges.map((change) => percentChangeObservation(change, engine)),
   ];
   const values = new Set(wanted.map(({ value }) => value));

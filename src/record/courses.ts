@@ -102,7 +102,7 @@ export async function evaluatePatients(
 ): Promise<Evaluated> {
   if (patientIds.length === 0) return { settled: [], courses: [] };
   const records = await recordsOf(parts, unit, patientIds, settled);
-  const policyOfRecord = await policies(unit, [...records.values()], now);
+  const rulesOf = await policiesOf(unit, [...records.values()], now);
   const written = new Map(settled.map((one) => [`${one.draft.type}/${one.id}`, one] as const));
   const refusals: Issue[] = [];
   const upserts: Resource[] = [];
@@ -110,7 +110,7 @@ export async function evaluatePatients(
   for (const [patientId, record] of records) {
     const evaluation = evaluateCourse({
       resources: [...record.values()],
-      policy: policyOfRecord(record),
+      ...rulesOf(record),
       now,
       engine: RULES_ENGINE,
       newId: () => uuidv7(now),
@@ -150,23 +150,27 @@ async function recordsOf(
   return records;
 }
 
-/** The policy of the protocol version that a running course follows; a later version does not change it. */
-async function policies(
+type CourseRules = { readonly policy: Policy; readonly policies: ReadonlyMap<string, Policy> };
+
+/** The policies of the protocol versions that the patients' courses follow; a later version does not change them. */
+async function policiesOf(
   unit: UnitOfWork,
   records: readonly PatientRecord[],
   now: Date,
-): Promise<(record: PatientRecord) => Policy> {
-  const canonicals = new Set(records.map(protocolOf).filter((canonical) => canonical !== undefined));
+): Promise<(record: PatientRecord) => CourseRules> {
+  const canonicals = new Set(records.flatMap(protocolsOf));
   const texts = canonicals.size === 0 ? new Map<string, string>() : await unit.planDefinitions([...canonicals]);
-  const byCanonical = new Map(
+  const policies = new Map(
     [...texts].map(([canonical, text]) => [canonical, policyOf(parseJson(text) as PlanDefinition, now)] as const),
   );
-  return (record) => byCanonical.get(protocolOf(record) ?? '') ?? defaultPolicy;
+  return (record) => ({ policy: policies.get(protocolsOf(record)[0] ?? '') ?? defaultPolicy, policies });
 }
 
-function protocolOf(record: PatientRecord): string | undefined {
+/** Canonicals of the protocols that the patient's plans of care follow, that of the running one first. */
+function protocolsOf(record: PatientRecord): string[] {
   const plans = [...record.values()].filter((resource): resource is CarePlan => resource.resourceType === 'CarePlan');
-  return (plans.find(({ status }) => status === 'active') ?? plans[0])?.instantiatesCanonical?.[0];
+  const running = plans.filter(({ status }) => status === 'active');
+  return [...running, ...plans].flatMap(({ instantiatesCanonical }) => instantiatesCanonical?.[0] ?? []);
 }
 
 /** A refusal, at the place of the resource in the request. */

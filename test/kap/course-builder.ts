@@ -241,11 +241,15 @@ export function survey(id: string, at: string, rest: Pick<Observation, 'code'> &
 
 export type Options = {
   readonly policy?: Partial<Policy>;
+  readonly policies?: ReadonlyMap<string, Policy>;
   readonly now?: string;
   readonly written?: ReadonlySet<string>;
 };
 
-export function evaluate(resources: readonly Resource[], { policy, now = NOW, written }: Options = {}): Evaluation {
+export function evaluate(
+  resources: readonly Resource[],
+  { policy, policies, now = NOW, written }: Options = {},
+): Evaluation {
   let next = 0;
   // Ids continue after those of an earlier evaluation.
   const used = new Set(resources.map(({ id }) => id));
@@ -260,6 +264,7 @@ export function evaluate(resources: readonly Resource[], { policy, now = NOW, wr
     now: new Date(now),
     engine: ENGINE,
     newId,
+    ...(policies === undefined ? {} : { policies }),
     ...(written === undefined ? {} : { written }),
   });
 }

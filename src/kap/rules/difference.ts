@@ -9,8 +9,8 @@
 import type { DetectedIssue, Identifier, Observation, Reference, Resource, Task } from '@medplum/fhirtypes';
 import { concept, hasKapCode, type KapCode, kapCoding, kapConcept, RULE_FINDING } from '../codes.ts';
 import { type Course, compareText, type Key, keyOf, target } from '../course.ts';
+import type { CoursePolicies } from '../course-policies.ts';
 import { labelled } from '../labels.ts';
-import type { Policy } from '../policy.ts';
 import type { Finding } from './outcome.ts';
 
 /** A resource as it is after the changes so far. Keeps the originals and gives out only what differs from them. */
@@ -171,7 +171,11 @@ export function findingValue(subject: Key, { rule, part }: Finding): string {
   return part === undefined ? `${rule}|${subject}` : `${rule}|${subject}|${part}`;
 }
 
-export type Writer = { readonly policy: Policy; readonly engine: Reference; readonly subject: Reference<never> };
+export type Writer = {
+  readonly policies: CoursePolicies;
+  readonly engine: Reference;
+  readonly subject: Reference<never>;
+};
 
 /**
  * The DetectedIssue of a finding. One that was cancelled becomes final again; one that a person marked as entered in
@@ -182,11 +186,12 @@ export function settleFinding(
   finding: Finding,
   course: Course,
   changes: Changes,
-  { policy, engine, subject: patient }: Writer,
+  { policies, engine, subject: patient }: Writer,
 ): void {
   const value = findingValue(subject, finding);
   const own = changes.written(value);
   if (own === undefined && isAuthored(finding, course)) return;
+  const { reference } = policies.of(subject);
   const { evidence, severity, detail } = finding;
   const shown = [...(evidence?.of ?? []), ...shownByRule(evidence?.ofRule, changes)];
   const owned = {
@@ -195,7 +200,7 @@ export function settleFinding(
     identifiedDateTime: finding.identified,
     implicated: finding.implicated.map(referenceTo),
     detail: `Rule ${finding.rule}: ${detail}`,
-    ...(policy.reference === '' ? {} : { reference: policy.reference }),
+    ...(reference === '' ? {} : { reference }),
     ...(evidence === undefined
       ? {}
       : {

@@ -14,6 +14,7 @@ import type {
 } from '@medplum/fhirtypes';
 import { ALERT, ESKETAMINE_CODES, EXTENSION, hasCode, KETAMINE_CODES, LOINC, SYSTEM } from '../codes.ts';
 import { type Course, effectiveOf, type Key, keyOf, target } from '../course.ts';
+import type { CoursePolicies } from '../course-policies.ts';
 import { DAY, type Moment, momentOf, rounded } from '../moments.ts';
 import type { Policy } from '../policy.ts';
 import { type Finding, fail, indeterminate, type Outcome, pass, refused } from './outcome.ts';
@@ -25,7 +26,7 @@ type Given = {
   readonly at: Moment | undefined;
 };
 
-export function dosesOf(course: Course, policy: Policy): readonly Outcome[] {
+export function dosesOf(course: Course, policies: CoursePolicies): readonly Outcome[] {
   const given: Given[] = course.infusions.map((infusion) => ({
     subject: infusion.key,
     administrations: infusion.administrations.filter((each) => drugOf(each, course) !== 'other'),
@@ -39,7 +40,7 @@ export function dosesOf(course: Course, policy: Policy): readonly Outcome[] {
   }
   return given
     .filter(({ administrations }) => administrations.length > 0)
-    .flatMap((each) => judge(each, course, policy));
+    .flatMap((each) => judge(each, course, policies.of(each.subject)));
 }
 
 type Drug = 'ketamine' | 'esketamine' | 'other' | 'unknown';

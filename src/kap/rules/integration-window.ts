@@ -8,6 +8,7 @@
  */
 import { ALERT, type KapCode } from '../codes.ts';
 import { type Course, type Infusion, type Key, keyOf, type Therapy } from '../course.ts';
+import type { CoursePolicies } from '../course-policies.ts';
 import { DAY, HOUR, hours, later, type Moment } from '../moments.ts';
 import type { Policy } from '../policy.ts';
 import { type Finding, fail, indeterminate, type Outcome, pass, type Refusal, refused } from './outcome.ts';
@@ -26,7 +27,7 @@ export type Session = {
 export type Matching = { readonly sessions: readonly Session[]; readonly outcomes: readonly Outcome[] };
 
 /** Every session with its infusion. Outcomes are the refusals, and the sessions that cannot be matched. */
-export function matchSessions(course: Course, policy: Policy): Matching {
+export function matchSessions(course: Course, policies: CoursePolicies): Matching {
   const sessions: Session[] = [];
   const outcomes: Outcome[] = [];
   const unnamed: Therapy[] = [];
@@ -42,14 +43,14 @@ export function matchSessions(course: Course, policy: Policy): Matching {
       unnamed.push(therapy);
       continue;
     }
-    const timing = timingOf(therapy, infusion, policy);
+    const timing = timingOf(therapy, infusion, policies.of(infusion.key));
     if (timing === 'before') outcomes.push(refused(beforeRefusal(therapy, infusion)));
     else sessions.push({ therapy, infusion, timing });
   }
   // Therapies come sorted by start, so an earlier session takes its infusion first.
   for (const therapy of unnamed) {
-    const infusion = latestInfusion(therapy, course, sessions, policy);
-    const timing = infusion === undefined ? undefined : timingOf(therapy, infusion, policy);
+    const infusion = latestInfusion(therapy, course, sessions, policies);
+    const timing = infusion === undefined ? undefined : timingOf(therapy, infusion, policies.of(infusion.key));
     if (infusion === undefined || timing === undefined || timing === 'before') {
       outcomes.push(indeterminate('R-04', therapy.key, unmatchedReason(therapy)));
     } else sessions.push({ therapy, infusion, timing });
@@ -76,7 +77,7 @@ function latestInfusion(
   { start, episode }: Therapy,
   { infusions }: Course,
   sessions: readonly Session[],
-  policy: Policy,
+  policies: CoursePolicies,
 ): Infusion | undefined {
   if (start === undefined) return undefined;
   const inReach = infusions.filter(
@@ -84,7 +85,7 @@ function latestInfusion(
       infusion.episode === episode &&
       infusion.end !== undefined &&
       infusion.end.at < start.at &&
-      start.at - infusion.end.at <= policy.integrationMissedAfterDays * DAY,
+      start.at - infusion.end.at <= policies.of(infusion.key).integrationMissedAfterDays * DAY,
   );
   const free = inReach.filter((infusion) => !sessions.some((session) => session.infusion === infusion));
   const candidates = free.length > 0 ? free : inReach;

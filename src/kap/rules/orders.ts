@@ -5,15 +5,21 @@
 import type { Procedure, ServiceRequest } from '@medplum/fhirtypes';
 import { hasKapCode } from '../codes.ts';
 import { type Course, compareText, type Infusion, type Key, keyOf, target } from '../course.ts';
+import type { CoursePolicies } from '../course-policies.ts';
 import { HOUR, later, type Moment, momentOf } from '../moments.ts';
-import type { Policy } from '../policy.ts';
 import { type Changes, referenceTo } from './difference.ts';
 import type { Session } from './integration-window.ts';
 
-export function settleOrders(course: Course, sessions: readonly Session[], changes: Changes, policy: Policy): void {
+export function settleOrders(
+  course: Course,
+  sessions: readonly Session[],
+  changes: Changes,
+  policies: CoursePolicies,
+): void {
   for (const order of course.orders) settleCompletion(order, course, changes);
-  if (policy.therapyModel === 'during-infusion') return;
   for (const [order, infusion] of integrationOrders(course, sessions)) {
+    const policy = policies.of(infusion.key);
+    if (policy.therapyModel === 'during-infusion') continue;
     if (infusion.end === undefined || order.status === 'revoked') continue;
     const window = {
       start: later(infusion.end, policy.integrationWindowStartHours * HOUR),
