@@ -2,30 +2,43 @@
 // The command. In a checkout it runs the sources, which Node strips of their types; in a package, dist/.
 // The heap stays small: left alone, its young part grows by 100 MB and its old part to several times what is in use,
 // and a service under load gives neither back.
-// An older Node hands over to the one that `npm ci` brings, where there is one.
+// An older Node hands over to the npm package `node`, which `npm ci` brings in a checkout.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const here = fileURLToPath(import.meta.url);
 const root = dirname(dirname(here));
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-const stripsTypes = major >= 24 || (major === 22 && minor >= 18);
+// Strips types, and is what undici and the FHIR packages ask for.
+const newEnough = major >= 24 || (major === 22 && minor >= 19);
 
-if (stripsTypes) await run();
+if (newEnough) await run();
 else handOver();
 
 function handOver() {
-  const pinned = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
-  if (!existsSync(pinned)) {
-    console.error(`kap-bridge needs Node 22.18 or 24; this is ${process.versions.node}.`);
-    console.error('Install a newer Node (https://nodejs.org), or run npm ci in the checkout, which brings one.');
-    process.exit(1);
+  const pinned = pinnedNode();
+  if (pinned === undefined) {
+    console.error(`error: kap-bridge needs Node 22.19 or 24; this is ${process.versions.node}.`);
+    console.error('Run npm ci in a checkout, or npm install node@24 beside the package: each brings one for here.');
+    process.exit(5);
   }
   const child = spawn(pinned, [...process.execArgv, here, ...process.argv.slice(2)], { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
+}
+
+// In node_modules of the checkout, or beside the package.
+function pinnedNode() {
+  try {
+    const folder = dirname(createRequire(here).resolve('node/package.json'));
+    const file = join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+    return existsSync(file) ? file : undefined;
+  } catch {
+    return undefined; // the package is not there
+  }
 }
 
 async function run() {
