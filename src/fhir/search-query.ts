@@ -118,7 +118,8 @@ class Draft {
   }
 
   add(name: string, value: string): void {
-    if (++this.#parameters > MAX_PARAMETERS) throw tooCostly(`A search has at most ${MAX_PARAMETERS} parameters.`);
+    if (++this.#parameters > MAX_PARAMETERS)
+      throw tooCostly(`A search has at most ${MAX_PARAMETERS} parameters.`, name);
     if (name.includes('\u0000') || value.includes('\u0000')) {
       this.#refuse('value', 'A NUL character is not allowed.', placeOf(name));
     } else if (value.length > MAX_LENGTH * 8) {
@@ -311,7 +312,9 @@ class Draft {
     }
     const values = splitValues(value);
     this.#values += values.length;
-    if (this.#values > MAX_VALUES) throw tooCostly(`A search has at most ${MAX_VALUES} values; split it into several.`);
+    if (this.#values > MAX_VALUES) {
+      throw tooCostly(`A search has at most ${MAX_VALUES} values; split it into several.`, name);
+    }
     for (const each of values) {
       if (each === '') throw new InvalidValue('An alternative is empty');
       if (each.length > MAX_LENGTH) throw new InvalidValue(`A value has at most ${MAX_LENGTH} characters`);
@@ -355,8 +358,8 @@ function mayName(parameter: TypeSearchParameter, wanted: string, matches: string
   return wanted === matches && (parameter.targets.length === 0 || parameter.targets.includes(matches));
 }
 
-function tooCostly(diagnostics: string): Failure {
-  return new Failure('invalid', issue('too-costly', diagnostics));
+function tooCostly(diagnostics: string, name: string): Failure {
+  return new Failure('invalid', issue('too-costly', diagnostics, placeOf(name)));
 }
 
 /** An answer repeats little of what it refuses. */

@@ -1,6 +1,7 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
 import { requirePermission } from '../access/scopes.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
+import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
@@ -27,7 +28,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     return interaction.handle({ ...request, target, body: Buffer.alloc(0), headers: {} });
   };
 
-  const handling = { answerGet, isResourceType };
+  const handling = { answerGet, isResourceType, validate: createValidator(definitions).validate };
   const routes: Record<string, Record<string, Interaction>> = {
     '/': { POST: bundleInteraction(handling) },
     '/:type': { GET: searchByGet(registry), POST: create, PUT: conditionalUpdate, DELETE: conditionalDelete },

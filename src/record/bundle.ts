@@ -177,9 +177,9 @@ function relativeUrl(url: string, baseUrls: readonly string[]): string {
   return url.startsWith('/') ? url.slice(1) : url;
 }
 
-/** `ifNoneExist` may come with the '?' or the type before it. */
-function searchPart(text: string): string {
-  return text.slice(text.indexOf('?') + 1);
+/** The search of a condition, which may come with the '?' or the type before it. */
+export function searchPart(text: string): string {
+  return text.replace(/^[A-Za-z]*\?/, '');
 }
 
 function targetOf(

@@ -185,14 +185,14 @@ function collectReferences(
             );
           }
           conditional.push({ type: byCondition[1] as string, criteria: byCondition[2] as string, place });
+        } else if (entryNamed(byFullUrl, draft, reference) !== undefined) {
+          return undefined;
         } else if (/^urn:(uuid|oid):/.test(reference)) {
-          if (!byFullUrl.has(reference)) {
-            issues.push(issue('not-found', `No entry of this Bundle has the fullUrl '${reference}'.`, place));
-          }
+          issues.push(issue('not-found', `No entry of this Bundle has the fullUrl '${reference}'.`, place));
         } else {
           const relative = relativeTo(parts.baseUrls, reference);
           const local = LOCAL.exec(relative);
-          if (local !== null && isGraph && !byFullUrl.has(reference)) {
+          if (local !== null && isGraph) {
             const [, type = '', id = ''] = local;
             const key = `${type}/${id}`;
             if (!written.has(key) && !existing.has(key)) existing.set(key, { type, id, place });
@@ -206,6 +206,21 @@ function collectReferences(
   }
   if (issues.length > 0) throw new Failure('invalid', issues);
   return { conditional, existing: [...existing.values()] };
+}
+
+const RESTFUL = /^(https?:\/\/.+\/)[A-Z][A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/;
+
+/**
+ * The entry that a reference in `draft` means: by its fullUrl, or relative to the server that the fullUrl of `draft` names.
+ *
+ * @see https://hl7.org/fhir/R4/bundle.html#references
+ */
+export function entryNamed(byFullUrl: ReadonlyMap<string, Draft>, draft: Draft, reference: string): Draft | undefined {
+  if (byFullUrl.size === 0) return undefined;
+  const named = byFullUrl.get(reference);
+  if (named !== undefined || !LOCAL.test(reference)) return named;
+  const root = RESTFUL.exec(draft.request.fullUrl ?? '')?.[1];
+  return root === undefined ? undefined : byFullUrl.get(root + reference);
 }
 
 function relativeTo(baseUrls: readonly string[], reference: string): string {

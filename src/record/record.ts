@@ -80,4 +80,12 @@ export type ClinicRecord = {
 };
 
 /** Who writes, through which interaction ('create', 'update', 'transaction', 'operation', …). */
-export type WriteContext = AuditContext & { readonly interaction: string };
+export type WriteContext = AuditContext & {
+  readonly interaction: string;
+  /**
+   * Asked about the type of every condition before it is looked up. Absent where nobody's permission limits the write.
+   *
+   * @throws Failure `forbidden` when the caller may not search that type
+   */
+  readonly requireSearch?: (type: string, place: string) => void;
+};

@@ -14,7 +14,7 @@ import { rewriteReferences } from '../fhir/references.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
 import { type Assembled, assemble, type Settled } from './assemble.ts';
 import { concernsCourse, evaluateCourses, startsCourse } from './courses.ts';
-import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
+import { type Draft, entryNamed, type Prepared, prepare, type RecordParts } from './drafts.ts';
 import type { StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
 import type { Change, Criterion, CurrentRow, Match, ResourceKey, UnitOfWork } from './store.ts';
 
@@ -25,9 +25,20 @@ export async function write(
   context: WriteContext,
 ): Promise<readonly WriteResult[]> {
   const prepared = prepare(parts, requests);
+  requireSearches(prepared, context);
   const results = (await writeStraight(parts, prepared, context)) ?? (await writeLocked(parts, prepared, context));
   parts.committed();
   return results;
+}
+
+function requireSearches({ drafts, conditional }: Prepared, { requireSearch }: WriteContext): void {
+  if (requireSearch === undefined) return;
+  for (const { request, type, place } of drafts) if (conditionOf(request) !== undefined) requireSearch(type, place);
+  for (const { type, place } of conditional) requireSearch(type, place);
+}
+
+function conditionOf({ ifNoneExist, criteria }: WriteRequest): string | undefined {
+  return ifNoneExist ?? criteria;
 }
 
 /** One round trip for new resources; undefined when something has to be looked up after all. */
@@ -95,7 +106,7 @@ async function attemptLocked(
   context: WriteContext,
 ): Promise<readonly WriteResult[]> {
   const { drafts } = prepared;
-  const { identities, references } = await settleConditions(parts, unit, prepared);
+  const { identities, wished, references } = await settleConditions(parts, unit, prepared);
   linkEntries(prepared, references, identities);
 
   const patientIds = patientsOf(parts, drafts);
@@ -116,6 +127,7 @@ async function attemptLocked(
   const inCourse = others.length === 0 ? first : first.union(await unit.lockPatients(others));
 
   const now = parts.now();
+  refuseTaken(wished, current);
   const settled = drafts.flatMap((draft) => settle(draft, identities, current));
   const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
   const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], now);
@@ -127,6 +139,8 @@ async function attemptLocked(
 type Conditions = {
   /** Drafts whose condition matched one resource, or that a new id was given. */
   readonly identities: ReadonlyMap<Draft, string>;
+  /** Conditional updates that matched nothing and bring the id that they want to be created with. */
+  readonly wished: readonly Draft[];
   /** 'Type?criteria' → 'Type/id'. */
   readonly references: ReadonlyMap<string, string>;
 };
@@ -137,32 +151,52 @@ async function settleConditions(
   { drafts, conditional }: Prepared,
 ): Promise<Conditions> {
   const conditions = drafts.flatMap((draft) => {
-    const criteria = draft.request.ifNoneExist ?? draft.request.criteria;
+    const criteria = conditionOf(draft.request);
     return criteria === undefined ? [] : [{ draft, type: draft.type, criteria }];
   });
   const wanted: Criterion[] = [...conditions, ...conditional].map(({ type, criteria }) => ({ type, criteria }));
-  if (wanted.length === 0) return { identities: new Map(), references: new Map() };
+  if (wanted.length === 0) return { identities: new Map(), wished: [], references: new Map() };
   if (conditions.length > 0) await unit.lockCriteria(conditions);
   const found = await unit.match(wanted);
 
   const identities = new Map<Draft, string>();
+  const wished: Draft[] = [];
   conditions.forEach(({ draft }, i) => {
     const matches = found[i] as readonly Match[];
     if (matches.length > 1) throw tooManyMatches(draft);
-    const id = matches[0]?.id ?? newIdentity(draft, parts.now());
+    const wish = draft.method === 'PUT' ? draft.resource?.id : undefined;
+    const matched = matches[0]?.id;
+    if (matched !== undefined && wish !== undefined && wish !== matched) throw otherId(draft);
+    if (matched === undefined && wish !== undefined) wished.push(draft);
+    const id = matched ?? wish ?? newIdentity(draft, parts.now());
     if (id !== undefined) identities.set(draft, id);
   });
   return {
     identities,
+    wished,
     references: conditionalTargets(conditional, found.slice(conditions.length), drafts, identities),
   };
 }
 
 /** The id of a conditional create or update that matched nothing; a conditional delete then has nothing to do. */
 function newIdentity(draft: Draft, now: Date): string | undefined {
-  if (draft.method === 'DELETE') return undefined;
-  const wished = draft.method === 'PUT' ? draft.resource?.id : undefined;
-  return wished ?? uuidv7(now);
+  return draft.method === 'DELETE' ? undefined : uuidv7(now);
+}
+
+/** @see https://hl7.org/fhir/R4/http.html#cond-update */
+function otherId(draft: Draft): Failure {
+  const diagnostics = `The condition matches a ${draft.type} with another id. Send its id, or none.`;
+  return new Failure('invalid', issue('value', diagnostics, `${draft.place}.id`));
+}
+
+/** The id may be another patient's: nobody's record is replaced by what its condition did not mean. */
+function refuseTaken(wished: readonly Draft[], currentRows: ReadonlyMap<string, CurrentRow>): void {
+  for (const { type, resource, place } of wished) {
+    const current = currentRows.get(`${type}/${resource?.id}`);
+    if (current === undefined || current.deleted) continue;
+    const diagnostics = `The condition matches no ${type}, and another one has this id already. Send no id, or update by id.`;
+    throw new Failure('conflict', issue('conflict', diagnostics, `${place}.id`));
+  }
 }
 
 function conditionalTargets(
@@ -199,14 +233,15 @@ function linkEntries(
   identities: ReadonlyMap<Draft, string> = new Map(),
 ): void {
   if (byFullUrl.size === 0 && references.size === 0) return;
-  const resolve = (reference: string): string | undefined => {
-    const draft = byFullUrl.get(reference);
-    if (draft === undefined) return references.get(reference);
-    const id = identities.get(draft) ?? draft.id;
-    return id === undefined ? undefined : `${draft.type}/${id}`;
+  const nameOf = (draft: Draft | undefined): string | undefined => {
+    const id = draft && idOf(draft, identities);
+    return id === undefined ? undefined : `${draft?.type}/${id}`;
   };
+  const link = (url: string) => nameOf(byFullUrl.get(url));
   for (const draft of drafts) {
-    if (draft.resource !== undefined) rewriteReferences(draft.resource, resolve, draft.place, resolve);
+    if (draft.resource === undefined) continue;
+    const resolve = (reference: string) => nameOf(entryNamed(byFullUrl, draft, reference)) ?? references.get(reference);
+    rewriteReferences(draft.resource, resolve, draft.place, link);
   }
 }
 
@@ -240,6 +275,14 @@ function refuseTwice(drafts: readonly Draft[], identities: ReadonlyMap<Draft, st
       throw new Failure('invalid', issue('duplicate', diagnostics, draft.place));
     }
     seen.add(key);
+    const criteria = draft.method === 'DELETE' ? undefined : conditionOf(draft.request);
+    if (criteria === undefined) continue;
+    const condition = `${draft.type}?${criteria}`;
+    if (seen.has(condition)) {
+      const diagnostics = `Two entries have the same condition for a ${draft.type}; refer to one of them by its fullUrl.`;
+      throw new Failure('invalid', issue('duplicate', diagnostics, draft.place));
+    }
+    seen.add(condition);
   }
 }
 

@@ -159,6 +159,14 @@ test.each([
   expect(body.issue[0].code).toBe(code);
 });
 
+test.each(['ge0001', 'le9999', 'eq9999', 'gt9999', 'lt0001'])(
+  'a search of the audit trail takes %s, at the end of what dates can be',
+  async (date) => {
+    const { body } = await as().get(`/fhir/AuditEvent?date=${date}&_count=1`).expect(200);
+    expect(body.entry?.length ?? 0).toBe(['ge0001', 'le9999'].includes(date) ? 1 : 0);
+  },
+);
+
 test('pages of the audit trail follow one another by their links', async () => {
   const { body: own } = await as().post('/fhir/Patient', patient).expect(201);
   for (let i = 0; i < 5; i++) await as().get(`/fhir/Patient/${own.id}`).expect(200);

@@ -130,6 +130,18 @@ const refused: readonly Refused[] = [
     'structure',
     /object/,
   ],
+  [
+    'an entry with a misspelt condition',
+    () =>
+      as().post('/fhir', {
+        resourceType: 'Bundle',
+        type: 'transaction',
+        entry: [{ resource: patient, request: { method: 'POST', url: 'Patient', ifNonExist: '_id=1' } }],
+      }),
+    400,
+    'structure',
+    /ifNonExist/,
+  ],
   ['a form that is sent as JSON', () => raw('/fhir/Patient/_search', JSON_TYPE, '{}'), 415, 'not-supported', /form/],
   ['a _count that is no number', () => as().get('/fhir/Patient/x/_history?_count=many'), 400, 'value', /_count/],
 ];
@@ -258,6 +270,34 @@ test.each([
     'system/Observation.s',
     () => (as: Caller) => as.get('/fhir/Observation/1/_history'),
     'system/Observation.r',
+  ],
+  [
+    'the condition of a create',
+    'system/Observation.cru',
+    () => (as: Caller) => as.post('/fhir/Observation', weightOf('1', 70)).set('if-none-exist', '_id=1'),
+    'system/Observation.s',
+  ],
+  [
+    'the condition of an update',
+    'system/Observation.cru',
+    () => (as: Caller) => as.put('/fhir/Observation?_id=1', weightOf('1', 70)),
+    'system/Observation.s',
+  ],
+  [
+    'the condition of a deletion',
+    'system/Observation.d',
+    () => (as: Caller) => as.delete('/fhir/Observation?_id=1'),
+    'system/Observation.s',
+  ],
+  [
+    'a conditional reference',
+    'system/Observation.cruds',
+    () => (as: Caller) => {
+      const resource = { ...weightOf('1', 70), subject: { reference: 'Patient?_id=1' } };
+      const entry = [{ resource, request: { method: 'POST', url: 'Observation' } }];
+      return as.post('/fhir', { resourceType: 'Bundle', type: 'transaction', entry });
+    },
+    'system/Patient.s',
   ],
   ['another type', 'system/Patient.cruds', () => (as: Caller) => as.get('/fhir/Observation/1'), 'system/Observation.r'],
   [

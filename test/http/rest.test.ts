@@ -145,8 +145,10 @@ test('a conditional create makes one resource however often it is sent', async (
   const identified = { ...patient, identifier: [{ system: 'https://kap.example.org/id/patient', value: 'ONCE' }] };
   const criteria = 'identifier=https://kap.example.org/id/patient|ONCE';
   const first = await as().post('/fhir/Patient', identified).set('if-none-exist', criteria).expect(201);
-  const second = await as().post('/fhir/Patient', identified).set('if-none-exist', criteria).expect(200);
-  expect(second.body.id).toBe(first.body.id);
+  for (const condition of [criteria, `?${criteria}`, `Patient?${criteria}`]) {
+    const again = await as().post('/fhir/Patient', identified).set('if-none-exist', condition).expect(200);
+    expect(again.body.id).toBe(first.body.id);
+  }
   await as().post('/fhir/Patient', identified).expect(201);
   await as().post('/fhir/Patient', identified).set('if-none-exist', criteria).expect(412);
   await as().post('/fhir/Patient', identified).set('if-none-exist', '').expect(400);

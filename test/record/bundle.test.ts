@@ -2,6 +2,7 @@ import type { Bundle, BundleEntry, Resource } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import type { Failure } from '../../src/fhir/failure.ts';
 import { type BundleOptions, type BundleResponse, processBundle } from '../../src/record/bundle.ts';
+import type { StoredResource, WriteResult } from '../../src/record/record.ts';
 import { BASE, fhir, openTestClinic, type TestClinic, writeContext } from './clinic.ts';
 
 let clinic: TestClinic;
@@ -99,6 +100,26 @@ test.each<[string, BundleEntry, string]>([
 test('a searchset sent to the base is refused', async () => {
   const failure = await refused({ resourceType: 'Bundle', type: 'searchset' });
   expect(failure.issues[0]).toMatchObject({ expression: 'Bundle.type' });
+});
+
+test('a relative reference means the entry of the sender’s own server, not ours of the same id', async () => {
+  const id = 'of-two-servers';
+  await send(
+    bundle('transaction', [{ resource: { ...patient, id }, request: { method: 'PUT', url: `Patient/${id}` } }]),
+  );
+  const observation = {
+    resourceType: 'Observation',
+    status: 'final',
+    code: { text: 'any' },
+    subject: { reference: `Patient/${id}` },
+  } as Resource;
+  const theirs = 'https://sender.example.org/fhir';
+  const { entries } = await send(
+    bundle('transaction', [post(observation, `${theirs}/Observation/1`), post(patient, `${theirs}/Patient/${id}`)]),
+  );
+  const [written, subject] = entries.map((entry) => (entry as { result: WriteResult }).result.stored as StoredResource);
+  expect(JSON.parse(written?.content ?? '').subject.reference).toBe(`Patient/${subject?.id}`);
+  expect(subject?.id).not.toBe(id);
 });
 
 test('a conditional reference finds the one resource it means', async () => {

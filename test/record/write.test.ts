@@ -227,6 +227,38 @@ test('two entries that write one resource are refused', async () => {
   expect(failure.issues[0]?.code).toBe('duplicate');
 });
 
+test('two entries under one condition are refused: each would create', async () => {
+  const { reference } = await created(patient);
+  const condition = 'identifier=urn:test|same-condition';
+  const resource = encounter(reference, 'same-condition');
+  const failure = await refusal([
+    { resource, ifNoneExist: condition },
+    { resource: encounter(reference, 'same-condition'), method: 'PUT', criteria: condition },
+  ]);
+  expect(failure.issues).toMatchObject([{ code: 'duplicate', expression: 'Bundle.entry[1].resource' }]);
+});
+
+test('a conditional update writes neither over an id it did not match nor under another id', async () => {
+  const { reference } = await created(patient);
+  const { id: other } = await created(encounter(reference, 'somebody-else'));
+  const update = (wished: string) => ({
+    method: 'PUT' as const,
+    criteria: 'identifier=urn:test|wished',
+    resource: { ...encounter(reference, 'wished'), id: wished },
+  });
+  expect(await refusal([update(other)])).toMatchObject({
+    code: 'conflict',
+    issues: [{ expression: 'Bundle.entry[0].resource.id' }],
+  });
+  const [first] = await write([update('wished-1')]);
+  expect(first).toMatchObject({ effect: 'created', stored: { id: 'wished-1' } });
+  expect(await refusal([update('wished-2')])).toMatchObject({
+    code: 'invalid',
+    issues: [{ expression: 'Bundle.entry[0].resource.id' }],
+  });
+  expect(await write([update('wished-1')])).toMatchObject([{ stored: { id: 'wished-1' } }]);
+});
+
 test('each write leaves its audit entry in the same transaction, a refused one leaves none', async () => {
   const { reference } = await created(patient);
   const before = await count('audit_event');

@@ -142,14 +142,17 @@ function narrowToken(search: Mutable<AuditSearch>, code: (typeof TOKENS)[number]
   }
 }
 
+/** The last instant that FHIR can write: what is asked about later ones is asked about this one. */
+const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 function narrowDate(search: Mutable<AuditSearch>, value: DateValue | undefined): void {
   if (value === undefined) throw unsupported('Give one value for date; repeat date for a range', 'date');
   const { prefix, low, high } = value;
   if (prefix === 'ne' || prefix === 'ap') throw unsupported('date takes eq, ge, gt, sa, le, lt and eb', 'date');
   const from = prefix === 'eq' || prefix === 'ge' ? low : prefix === 'gt' || prefix === 'sa' ? high + 1 : undefined;
   const before = prefix === 'eq' || prefix === 'le' ? high + 1 : prefix === 'lt' || prefix === 'eb' ? low : undefined;
-  if (from !== undefined) search.from = new Date(Math.max(from, search.from?.getTime() ?? from));
-  if (before !== undefined) search.before = new Date(Math.min(before, search.before?.getTime() ?? before));
+  if (from !== undefined) search.from = new Date(Math.min(Math.max(from, search.from?.getTime() ?? from), LATEST));
+  if (before !== undefined) search.before = new Date(Math.min(before, search.before?.getTime() ?? before, LATEST));
 }
 
 /** An entity is looked for among the events of its patient, which an index has; else within the dates. */

@@ -8,7 +8,7 @@ import type { StoredResource } from '../../record/record.ts';
 import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { outcomeText, refusalOf } from '../failures.ts';
 import { resourceInBody } from './resource-body.ts';
-import { type PreferredReturn, preferredReturn } from './written.ts';
+import { type PreferredReturn, preferredReturn, writeContext } from './written.ts';
 
 /** More than any session or course needs; a larger load comes in several bundles. */
 const MAX_ENTRIES = 5000;
@@ -18,6 +18,8 @@ export type BundleHandling = {
   /** Answers the GET of an entry as the url by itself is answered. */
   readonly answerGet: (request: FhirRequest, url: string) => Promise<FhirAnswer>;
   readonly isResourceType: (name: string) => boolean;
+  /** All that is wrong with a resource, with places that begin with `place`. */
+  readonly validate: (resource: unknown, place: string) => readonly Issue[];
 };
 
 export function bundleInteraction(handling: BundleHandling): Interaction {
@@ -27,7 +29,7 @@ export function bundleInteraction(handling: BundleHandling): Interaction {
     takesBody: true,
     scopeOfType: false,
     handle: (request) => {
-      const bundle = bundleIn(request);
+      const bundle = bundleIn(request, handling);
       return recordBundle(request, bundle, bundle.type, handling);
     },
   };
@@ -44,18 +46,13 @@ export async function recordBundle(
   interaction: string,
   handling: BundleHandling,
 ): Promise<FhirAnswer> {
-  const { clinic, context, grant, headers } = request;
-  const response = await processBundle(
-    clinic.record,
-    bundle,
-    { ...context, interaction },
-    {
-      authorize: (type, asked) => requirePermission(grant.scopes, type, asked === 'search' ? 'search-type' : asked),
-      get: (url) => getEntry(request, url, handling),
-      isResourceType: handling.isResourceType,
-      baseUrls: [clinic.base],
-    },
-  );
+  const { clinic, grant, headers } = request;
+  const response = await processBundle(clinic.record, bundle, writeContext(request, interaction), {
+    authorize: (type, asked) => requirePermission(grant.scopes, type, asked === 'search' ? 'search-type' : asked),
+    get: (url) => getEntry(request, url, handling),
+    isResourceType: handling.isResourceType,
+    baseUrls: [clinic.base],
+  });
   return {
     status: 200,
     body: responseText(clinic, response, preferredReturn(headers.prefer)),
@@ -81,7 +78,7 @@ async function getEntry(
 }
 
 /** The Bundle in the body, of a shape that can be worked on: what an entry's resource is like is looked at later. */
-function bundleIn(request: FhirRequest): Bundle {
+function bundleIn(request: FhirRequest, { validate }: BundleHandling): Bundle {
   const value = resourceInBody(request, 'Bundle') as { resourceType?: unknown; entry?: unknown };
   if (value.resourceType !== 'Bundle') {
     const diagnostics =
@@ -96,29 +93,28 @@ function bundleIn(request: FhirRequest): Bundle {
     const diagnostics = `The Bundle has ${entries.length} entries, more than ${MAX_ENTRIES}. Send several smaller ones`;
     throw new Failure('too-large', issue('too-costly', diagnostics, 'Bundle.entry'));
   }
-  const issues = entries.flatMap((entry: unknown, i) => entryIssues(entry, `Bundle.entry[${i}]`));
+  const misshapen = entries.flatMap((entry: unknown, i) => misshapenResource(entry, `Bundle.entry[${i}].resource`));
+  const envelope = { ...value, entry: entries.map(withoutResource) };
+  if (entries.length === 0) Reflect.deleteProperty(envelope, 'entry');
+  const issues = [...validate(envelope, 'Bundle').filter(isOfShape), ...misshapen];
   if (issues.length > 0) throw new Failure('invalid', issues);
   return value as Bundle;
 }
 
-function entryIssues(entry: unknown, place: string): Issue[] {
-  if (!isObject(entry)) return [issue('structure', 'An entry must be an object', place)];
-  const issues: Issue[] = [];
-  const wrong = (element: string, what: string) =>
-    issues.push(issue('structure', `This must be ${what}`, `${place}.${element}`));
-  if (entry.fullUrl !== undefined && typeof entry.fullUrl !== 'string') wrong('fullUrl', 'a text');
-  if (entry.resource !== undefined && !isObject(entry.resource)) wrong('resource', 'a resource');
-  if (entry.request !== undefined && !isObject(entry.request)) wrong('request', 'an object');
-  if (isObject(entry.request)) {
-    for (const element of ['method', 'url'] as const) {
-      if (typeof entry.request[element] !== 'string') wrong(`request.${element}`, 'given as text');
-    }
-    for (const element of ['ifNoneExist', 'ifMatch', 'ifNoneMatch', 'ifModifiedSince'] as const) {
-      const value = entry.request[element];
-      if (value !== undefined && typeof value !== 'string') wrong(`request.${element}`, 'a text');
-    }
-  }
-  return issues;
+/** An unknown element may be a misspelt condition, so it is refused; wrong values are each entry's own affair. */
+function isOfShape({ code }: Issue): boolean {
+  return code === 'structure' || code === 'required';
+}
+
+function withoutResource(entry: unknown): unknown {
+  if (!isObject(entry)) return entry;
+  const { resource: _, ...rest } = entry;
+  return rest;
+}
+
+function misshapenResource(entry: unknown, place: string): Issue[] {
+  const isWrong = isObject(entry) && entry.resource !== undefined && !isObject(entry.resource);
+  return isWrong ? [issue('structure', 'This must be a resource', place)] : [];
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -2,7 +2,7 @@
 import type { StoredResource } from '../../record/record.ts';
 import type { Interaction } from '../exchange.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, written } from './written.ts';
+import { criteriaOf, writeContext, written } from './written.ts';
 
 export const create: Interaction = {
   name: 'create',
@@ -16,10 +16,7 @@ export const create: Interaction = {
     const ifNoneExist = condition === undefined ? {} : { ifNoneExist: criteriaOf(String(condition), 'If-None-Exist') };
     const [result] = await request.clinic.record.write(
       [{ method: 'POST', type, resource, place: type, ...ifNoneExist }],
-      {
-        ...request.context,
-        interaction: 'create',
-      },
+      writeContext(request, 'create'),
     );
     // A create always ends with a resource: the new one, or the one that the condition found.
     return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);

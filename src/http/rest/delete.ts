@@ -2,7 +2,7 @@
 import type { WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { versionHeaders } from './version-headers.ts';
-import { criteriaOf, expectedVersion } from './written.ts';
+import { criteriaOf, expectedVersion, writeContext } from './written.ts';
 
 const shared = { name: 'delete', action: 'D', takesBody: false, scopeOfType: true } as const;
 
@@ -25,12 +25,11 @@ export const conditionalDelete: Interaction = {
 };
 
 async function remove(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const { clinic, context } = request;
   const ifMatch = expectedVersion(request.headers['if-match']);
-  const [result] = await clinic.record.write([{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }], {
-    ...context,
-    interaction: 'delete',
-  });
+  const [result] = await request.clinic.record.write(
+    [{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }],
+    writeContext(request, 'delete'),
+  );
   if (result?.stored !== undefined && result.effect === 'deleted') {
     return { status: 204, headers: versionHeaders(result.stored), audit: [] };
   }

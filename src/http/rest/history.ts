@@ -50,7 +50,8 @@ function pageOf(query: string): { count: number; cursor: string | undefined } {
     else if (name !== '_format') {
       const known =
         name === '_count' ? '_count must be a number' : 'A history takes _count, and the urls of its own links';
-      throw new Failure('invalid', issue(name === '_count' ? 'value' : 'not-supported', known));
+      const code = name === '_count' ? 'value' : 'not-supported';
+      throw new Failure('invalid', issue(code, known, `http.${name.slice(0, 64)}`));
     }
   }
   return { count, cursor };

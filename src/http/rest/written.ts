@@ -1,9 +1,23 @@
 /** The answer to a write, and what the headers of a write ask for. */
+import { requirePermission } from '../../access/scopes.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import type { StoredResource, WriteResult } from '../../record/record.ts';
+import { searchPart } from '../../record/bundle.ts';
+import type { StoredResource, WriteContext, WriteResult } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest } from '../exchange.ts';
 import { outcomeText } from '../failures.ts';
 import { versionHeaders } from './version-headers.ts';
+
+/**
+ * Who writes, and what their token lets them look for. To state a condition is to search: without the scope it would tell
+ * whether something exists, and a conditional create would show it.
+ */
+export function writeContext({ context, grant }: FhirRequest, interaction: string): WriteContext {
+  return {
+    ...context,
+    interaction,
+    requireSearch: (type, place) => requirePermission(grant.scopes, type, 'search-type', place),
+  };
+}
 
 const effectWords = { created: 'created', updated: 'updated', deleted: 'deleted', unchanged: 'left as it is' } as const;
 
@@ -47,9 +61,9 @@ export function expectedVersion(ifMatch: string | undefined): number | undefined
   );
 }
 
-/** A search given in a header or url, without its '?'. @throws Failure `invalid` when it is empty */
+/** A search given in a header or url, without the '?' and the type that may stand before it. @throws Failure `invalid` when it is empty */
 export function criteriaOf(search: string, where: string): string {
-  const criteria = search.startsWith('?') ? search.slice(1) : search;
+  const criteria = searchPart(search);
   if (criteria.trim() !== '') return criteria;
   throw new Failure(
     'invalid',
