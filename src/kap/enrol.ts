@@ -228,9 +228,10 @@ class CoursePlan {
     return createOnce(resource, this.#enrolment.newUuid());
   }
 
-  #careTeam(): Draft | undefined {
-    const participant = this.#participants();
-    if (participant.length === 0) return undefined;
+  /** Of those named; where nobody is, of the patient and whoever orders the course, so that others can be added. */
+  #careTeam(): Draft {
+    const named = this.#participants();
+    const participant = named.length > 0 ? named : this.#smallestTeam();
     return this.#create({
       resourceType: 'CareTeam',
       meta: { profile: [usCoreProfile('careteam')] },
@@ -251,7 +252,12 @@ class CoursePlan {
     });
   }
 
-  #episode(team: Draft | undefined): Resource {
+  #smallestTeam(): CareTeamParticipant[] {
+    const orders = this.#requester && { role: [{ text: 'Orders the course' }], member: this.#requester };
+    return [{ role: [{ text: 'Patient' }], member: this.#subject }, ...(orders ? [orders] : [])];
+  }
+
+  #episode(team: Draft): Resource {
     return {
       resourceType: 'EpisodeOfCare',
       identifier: [businessIdentifier('EpisodeOfCare', this.#key), ...(this.#named ? [this.#named] : [])],
@@ -264,7 +270,7 @@ class CoursePlan {
       ...(this.#organization && { managingOrganization: this.#organization }),
       period: { start: this.#firstDay() },
       ...(this.#requester && { careManager: this.#requester }),
-      ...(team && { team: [team.reference] }),
+      team: [team.reference],
     };
   }
 
@@ -413,12 +419,7 @@ class CoursePlan {
     };
   }
 
-  #carePlan(
-    team: Draft | undefined,
-    goals: readonly Draft[],
-    orders: readonly Draft[],
-    drug: Draft | undefined,
-  ): Resource {
+  #carePlan(team: Draft, goals: readonly Draft[], orders: readonly Draft[], drug: Draft | undefined): Resource {
     const encounter = this.#given.bundleReference('encounter');
     const supporting = this.#given.references('supportingInfo').map(({ value }) => asBundleReference(value));
     return {
@@ -442,7 +443,7 @@ class CoursePlan {
       period: { start: this.#firstDay() },
       created: this.#authoredOn,
       ...(this.#requester && { author: this.#requester }),
-      ...(team && { careTeam: [team.reference] }),
+      careTeam: [team.reference],
       ...(this.#conditions.length > 0 && { addresses: [...this.#conditions] }),
       ...(supporting.length > 0 && { supportingInfo: supporting }),
       ...(goals.length > 0 && { goal: goals.map(({ reference }) => reference) }),

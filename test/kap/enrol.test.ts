@@ -48,6 +48,31 @@ test('enrolling orders every infusion and every therapy of the protocol under on
   expect(chart.ofType('Goal').map(({ target }) => target?.[0]?.dueDate)).toEqual(['2026-10-05', '2026-11-09']);
 });
 
+test.each([
+  ['the patient and whoever orders the course', { reference: 'Practitioner/md' }, ['Patient/p1', 'Practitioner/md']],
+  ['the patient', undefined, ['Patient/p1']],
+])('a course for which no member is named has a care team of %s', (_, practitioner, members) => {
+  const chart = new Chart();
+  const named = practitioner === undefined ? [] : [{ name: 'practitioner', valueReference: practitioner }];
+  const recorded = applyProtocol({
+    parameters: parameters(
+      { name: 'subject', valueReference: { reference: `Patient/${PATIENT.id}` } },
+      { name: 'start', valueDateTime: '2026-09-14T09:30:00-05:00' },
+      ...named,
+    ),
+    planDefinition: plan(),
+    activityDefinitions: activities(),
+    patient: PATIENT,
+    course: [],
+    newUuid: chart.newUuid,
+    now: NOW,
+  });
+  chart.apply(bundleOf(recorded));
+  const [team] = chart.ofType('CareTeam');
+  expect(team?.participant?.map(({ member }) => member?.reference)).toEqual(members);
+  expect(chart.ofType('CarePlan')[0]?.careTeam).toMatchObject([{ reference: `CareTeam/${team?.id}` }]);
+});
+
 test('planned infusions follow on the earliest weekday that the protocol allows, and therapies in their window', () => {
   const orders = enrolled().ofType('ServiceRequest');
   const starts = orders

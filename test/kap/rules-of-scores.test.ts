@@ -1,5 +1,5 @@
-import type { Coding, Encounter, Observation, Resource } from '@medplum/fhirtypes';
-import { concept, type KapCode, kapConcept, LOINC, SYSTEM } from '../../src/kap/codes.ts';
+import type { Coding, Encounter, Observation, Resource, Task } from '@medplum/fhirtypes';
+import { concept, type KapCode, kapConcept, LOINC, NUCC, SYSTEM } from '../../src/kap/codes.ts';
 import {
   applied,
   evaluate,
@@ -292,6 +292,28 @@ describe('R-12 suicidality', () => {
       'Practitioner/md',
     ]);
   });
+
+  test.each([
+    ['active', 'Practitioner/th'],
+    ['inactive', undefined],
+  ] as const)(
+    'before any session is ordered, the therapist of a care team that is %s gets the task',
+    (status, owner) => {
+      const team: Resource = {
+        resourceType: 'CareTeam',
+        id: 'team-2',
+        status,
+        subject: { reference: 'Patient/p' },
+        participant: [
+          { role: [concept(NUCC.registeredNurse)], member: { reference: 'Practitioner/rn' } },
+          { role: [concept(NUCC.psychologist)], member: { reference: 'Practitioner/th' } },
+        ],
+      };
+      const [task] = tasks(run([...setting(), team, item9('LA6571-9')]).upserts);
+      expect(task).toMatchObject({ resourceType: 'Task', focus: { reference: 'Observation/item9' } });
+      expect((task as Task).owner?.reference).toBe(owner);
+    },
+  );
 
   test.each([
     ['low', LOINC.riskLow, 0, 0],

@@ -1,5 +1,5 @@
 /** Work for people: a session that is overdue, an infusion to stop, a patient to look after at once. */
-import type { Encounter, Reference } from '@medplum/fhirtypes';
+import type { CodeableConcept, Encounter, Reference } from '@medplum/fhirtypes';
 import { hasCode, hasKapCode, SYSTEM } from '../codes.ts';
 import { type Course, type Infusion, type Key, keyOf, target } from '../course.ts';
 import { later, MINUTE, momentOf } from '../moments.ts';
@@ -107,14 +107,28 @@ function person(reference: Reference | undefined): Key | undefined {
   return key !== undefined && /^(Practitioner|PractitionerRole)\//.test(key) ? key : undefined;
 }
 
-/** Who is asked to hold the integration sessions. */
-function orderedTherapist({ orders }: Course): Key | undefined {
+/** Who is asked to hold the integration sessions; before anybody is, the therapist of the care team. */
+function orderedTherapist({ orders, byKey }: Course): Key | undefined {
   for (const { code, performer } of orders) {
     if (!hasKapCode(code, 'kap-integration-session')) continue;
     const found = person(performer?.[0]);
     if (found !== undefined) return found;
   }
+  for (const resource of byKey.values()) {
+    if (resource.resourceType !== 'CareTeam' || !TEAM_AT_WORK.has(resource.status ?? 'active')) continue;
+    const therapist = resource.participant?.find(({ role, member }) => person(member) && role?.some(isTherapist));
+    if (therapist !== undefined) return person(therapist.member);
+  }
   return undefined;
+}
+
+const TEAM_AT_WORK = new Set(['proposed', 'active', 'suspended']);
+
+/** NUCC: counselors, psychologists, social workers, and marriage and family therapists, with their specialties. */
+const THERAPISTS = /^(101Y|103T|1041|106H)/;
+
+function isTherapist({ coding }: CodeableConcept): boolean {
+  return (coding ?? []).some(({ system, code }) => system === SYSTEM.nucc && THERAPISTS.test(code ?? ''));
 }
 
 /** Who ordered the infusions. */
