@@ -107,6 +107,21 @@ test('$record-infusion answers the linked resources of the session, and the same
   expect(resourcesOf(stored as Bundle, 'MedicationAdministration').map(({ id }) => id)).toEqual([given.id]);
 });
 
+test('the same message sent several times at once is one session, and everyone is answered', async () => {
+  await as()
+    .put('/fhir/Patient/p3', { ...people[0], id: 'p3' })
+    .expect(201);
+  const subject: Parameter = { name: 'subject', valueReference: { reference: 'Patient/p3' } };
+  const others = applyParameters().filter(({ name }) => name !== 'subject' && name !== 'condition');
+  const enrolment = as().post(`/fhir/PlanDefinition/${plan().id}/$apply`, parameters(subject, ...others));
+  const [course] = resourcesOf((await enrolment.expect(200)).body, 'CarePlan');
+  const send = () => as().post(`/fhir/CarePlan/${course?.id}/$record-infusion`, parameters(...infusion()));
+  const answers = await Promise.all([send(), send(), send(), send()]);
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  const { body: stored } = await as().get('/fhir/MedicationAdministration?patient=p3').expect(200);
+  expect(resourcesOf(stored as Bundle, 'MedicationAdministration')).toHaveLength(1);
+});
+
 test('the table of a monitor can be the body, with the rest of the session in the url', async () => {
   const query = new URLSearchParams({
     session: '2',

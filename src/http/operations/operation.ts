@@ -4,7 +4,7 @@ import { Failure, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
 import type { Recorded } from '../../kap/recorded.ts';
 import type { StoredResource } from '../../record/record.ts';
-import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
+import type { FhirRequest, Interaction } from '../exchange.ts';
 import { type BundleHandling, recordBundle } from '../rest/bundle.ts';
 import { resourceInBody } from '../rest/resource-body.ts';
 
@@ -30,15 +30,30 @@ export function instanceOperation(
     scopeOfType: false,
     handle: async (request) => {
       requirePermission(request.grant.scopes, request.target.type, 'read');
-      const recorded = await compute(request, readParameters(request));
-      return answerOf(request, handling, recorded);
+      const parameters = readParameters(request);
+      for (let left = ATTEMPTS; ; left -= 1) {
+        const recorded = await compute(request, parameters);
+        if (!recorded.ok) throw new Failure(recorded.code, recorded.issues);
+        try {
+          return await recordBundle(request, recorded.bundle, 'operation', handling);
+        } catch (error) {
+          if (left === 1 || !isOvertaken(error)) throw error;
+        }
+      }
     },
   };
 }
 
-function answerOf(request: FhirRequest, handling: BundleHandling, recorded: Recorded): Promise<FhirAnswer> {
-  if (!recorded.ok) throw new Failure(recorded.code, recorded.issues);
-  return recordBundle(request, recorded.bundle, 'operation', handling);
+/** How often an operation is computed before it gives up against others who write to the same course. */
+const ATTEMPTS = 5;
+
+/** Whether somebody wrote between our reading and our writing: the versions in the transaction are ours, not the caller's. */
+function isOvertaken(error: unknown): boolean {
+  return (
+    error instanceof Failure &&
+    error.code === 'precondition-failed' &&
+    error.issues.some(({ code }) => code === 'conflict')
+  );
 }
 
 /** The instance of the url, parsed. */
