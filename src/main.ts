@@ -248,9 +248,24 @@ async function serve(
     const server = await listen(app, config.port, config.host);
     closers.push(() => close(server));
   } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) throw cause;
-    const text = `Port ${config.port} is in use on ${config.host}: stop what uses it, or set KAP_PORT`;
-    throw new Failure('transient', issue('transient', text), { cause });
+    throw listenFailure(cause, config) ?? cause;
+  }
+}
+
+/** What a person can change about a server that may not listen; undefined for anything else. */
+function listenFailure(cause: unknown, { host, port }: Config): Failure | undefined {
+  const refusal = (words: string) => new Failure('invalid', issue('value', words), { cause });
+  switch (cause instanceof Error && 'code' in cause ? cause.code : undefined) {
+    case 'EADDRINUSE': {
+      const words = `Port ${port} is in use on ${host}: stop what uses it, or set KAP_PORT`;
+      return new Failure('transient', issue('transient', words), { cause });
+    }
+    case 'EADDRNOTAVAIL':
+      return refusal(`KAP_HOST ${host} is not an address of this machine`);
+    case 'EACCES':
+      return refusal(`This user may not listen on port ${port}: set KAP_PORT to one above 1023`);
+    default:
+      return undefined;
   }
 }
 

@@ -15,6 +15,7 @@ import { register as registerToken } from './token.ts';
 // Codes of Node's sockets, and of PostgreSQL starting or stopping.
 const UNREACHABLE = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|57P0[123])$/;
 const REFUSED_BY_POSTGRES = /^(28|3D)/;
+const FILE_REFUSED = /^(EACCES|EPERM|EROFS|ENOTDIR|EISDIR)$/;
 
 export type Wiring = { readonly startService: StartService };
 
@@ -72,7 +73,7 @@ function explain(error: unknown, json: boolean): number {
   return exitCode;
 }
 
-/** What PostgreSQL or the network refused; null for anything else. */
+/** What PostgreSQL, the network or the file system refused; null for anything else. */
 function outsideFailure(error: unknown): Failure | null {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (UNREACHABLE.test(code)) {
@@ -82,6 +83,9 @@ function outsideFailure(error: unknown): Failure | null {
   if (REFUSED_BY_POSTGRES.test(code)) {
     const words = `PostgreSQL refuses the user, the password or the database of DATABASE_URL (${code})`;
     return new Failure('invalid', issue('value', words));
+  }
+  if (FILE_REFUSED.test(code) && error instanceof Error && 'path' in error) {
+    return new Failure('invalid', issue('value', `${error.path} cannot be used (${code})`));
   }
   return null;
 }

@@ -19,7 +19,9 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   mkdirSync,
   openSync,
@@ -85,12 +87,13 @@ const SETTINGS = {
 
 /**
  * Joins the PostgreSQL of a data folder; starts it, and makes it, where needed.
- * @throws Failure `conflict` when another live service has the folder, `transient` when it cannot run here
+ * @throws Failure `conflict` when another live service has the folder, `invalid` when the folder is not ours to use,
+ * `transient` when it cannot run here
  */
 export async function openEmbeddedPostgres(dataDir: string, options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const home = join(dataDir, 'postgres');
   const cluster = join(home, 'data');
-  prepareFolder(dataDir);
+  prepareFolder(dataDir, home);
   if (!existsSync(home)) await createCluster(await launcher(dataDir, cluster), dataDir, home);
 
   const password = readFileSync(join(home, 'password'), 'utf8').trim();
@@ -122,15 +125,27 @@ export async function openEmbeddedPostgres(dataDir: string, options: EmbeddedOpt
   };
 }
 
-function prepareFolder(dataDir: string): void {
+function prepareFolder(dataDir: string, home: string): void {
   // Passage for the user that PostgreSQL runs as under root; what lies inside has modes of its own.
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
   try {
     mkdirSync(dataDir, { recursive: true, mode });
+    if (existsSync(home)) accessSync(join(home, 'password'), constants.R_OK);
+    else accessSync(dataDir, constants.W_OK);
   } catch (cause) {
-    throw unavailable(`KAP_DATA_DIR ${dataDir} cannot be created`, cause);
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+    const words = `KAP_DATA_DIR ${dataDir} cannot be used: ${WHY_UNUSABLE[code] ?? code}`;
+    throw new Failure('invalid', issue('value', words), { cause });
   }
 }
+
+const WHY_UNUSABLE: Readonly<Record<string, string>> = {
+  EACCES: 'it belongs to another user. Run kap-bridge as that user, or choose a folder of your own',
+  EEXIST: 'it is a file, not a folder',
+  ENOTDIR: 'a part of it is a file, not a folder',
+  ENOENT: 'its postgres/password is missing. Bring the folder back from a backup, or choose another',
+  EROFS: 'its file system is read-only',
+};
 
 // The socket spares a fifth of the processor time of a small query. TCP stays open beside it for psql and the like.
 function urlOf(home: string, port: number, password: string): string {

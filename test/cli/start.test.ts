@@ -92,6 +92,16 @@ test('a port in use is told by its number, and nothing is left behind', async ()
   expect(livePostmaster(join(dataDir, 'postgres', 'data'))).toBeNull();
 });
 
+test('an address that is not of this machine is a bad setting', async () => {
+  const { code, err } = await command(['start'], {
+    KAP_DATA_DIR: dataDir,
+    KAP_HOST: '192.0.2.1',
+    KAP_PORT: await freePort(),
+  });
+  expect(code).toBe(2);
+  expect(err).toBe('error: KAP_HOST 192.0.2.1 is not an address of this machine\n');
+});
+
 describe('on a PostgreSQL of one’s own', () => {
   let database: TestDatabase;
   beforeAll(async () => {

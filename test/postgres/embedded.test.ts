@@ -207,6 +207,17 @@ test.each([
   await server.close();
 });
 
+test('a data folder that cannot be one is refused with the reason', async () => {
+  const file = join(dataDir(), 'file');
+  writeFileSync(file, '');
+  const halved = preparedDataDir();
+  rmSync(join(halved, 'postgres', 'password'));
+  const open = (folder: string) => openEmbeddedPostgres(folder, { as: 'command' });
+  await expect(open(file)).rejects.toThrow('it is a file');
+  await expect(open(join(file, 'kap'))).rejects.toThrow('a part of it is a file');
+  await expect(open(halved)).rejects.toThrow('postgres/password is missing');
+});
+
 test('the log of the server quotes no statement and no value', async () => {
   const folder = preparedDataDir();
   const server = await openEmbeddedPostgres(folder, { as: 'service' });
