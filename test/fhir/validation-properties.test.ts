@@ -148,7 +148,8 @@ test('whatever @medplum/core refuses in a mutated resource is refused here', () 
         if (change.kind === 'delete') delete owner[property];
         if (change.kind === 'wrap') owner[property] = [value];
         if (change.kind === 'unwrap' && Array.isArray(value)) owner[property] = value[0];
-        if (change.kind === 'replace') owner[property] = change.value;
+        // A copy: the next change must not reach into the value of all runs, or make it contain itself.
+        if (change.kind === 'replace') owner[property] = structuredClone(change.value);
         if (change.kind === 'rename') {
           delete owner[property];
           owner[change.name] = value;
