@@ -4,10 +4,11 @@
  *
  * The result is a difference. Evaluating the record with the upserts in it gives none, so it does not matter how often,
  * or after which of several writes, the rules run. The order of the resources does not matter either. An outcome that
- * is indeterminate changes nothing: a finding is neither made nor withdrawn on missing input.
+ * is indeterminate changes nothing: a finding is neither made nor withdrawn on missing input. Only when the very facts
+ * that it names are deleted or entered in error is it withdrawn.
  */
 import type { Reference, Resource } from '@medplum/fhirtypes';
-import { type Course, courseOf, type Infusion, type Key } from './course.ts';
+import { type Course, courseOf, type Infusion, type Key, target } from './course.ts';
 import { coursePolicies } from './course-policies.ts';
 import type { Policy } from './policy.ts';
 import { pressureBeforeStart, pressureDuringInfusion } from './rules/blood-pressure.ts';
@@ -99,13 +100,14 @@ export function evaluateCourse(input: EvaluationInput): Evaluation {
   if (course.patient !== undefined) {
     const writer: Writer = { policies, engine: input.engine, subject: { reference: course.patient } };
     settleStatements(course, matching.sessions, ratings.changes, changes, writer, outcomes);
-    settleFindings(course, outcomes, changes, writer);
+    const undecided = undecidedScopes(course, outcomes, changes);
+    settleFindings(course, outcomes, undecided, changes, writer);
     const tasks = [
       ...overdueTasks(integrations, course),
       ...stopTasks(course, outcomes),
       ...suicidalityTasks(suicidality.alarms, course, policy),
     ];
-    settleTasks(tasks, course, changes, writer, outcomes);
+    settleTasks(tasks, undecided, course, changes, writer);
     settleOrders(course, matching.sessions, changes, policies);
     settleInterpretations(course, ratings.overlapping, suicidality.positive, changes, policy);
     settleGoals(course, ratings.changes, changes, policy);
@@ -161,7 +163,13 @@ function settleStatements(
   }
 }
 
-function settleFindings(course: Course, outcomes: readonly Outcome[], changes: Changes, writer: Writer): void {
+function settleFindings(
+  course: Course,
+  outcomes: readonly Outcome[],
+  undecided: ReadonlySet<string>,
+  changes: Changes,
+  writer: Writer,
+): void {
   const wanted = new Set<string>();
   for (const outcome of outcomes) {
     if (outcome.result !== 'fail') continue;
@@ -170,7 +178,6 @@ function settleFindings(course: Course, outcomes: readonly Outcome[], changes: C
       settleFinding(outcome.subject, finding, course, changes, writer);
     }
   }
-  const undecided = scopesOf(outcomes);
   for (const value of changes.writtenValues()) {
     const found = changes.written(value);
     if (found?.resourceType !== 'DetectedIssue' || wanted.has(value) || undecided.has(scopeOf(value))) continue;
@@ -180,14 +187,13 @@ function settleFindings(course: Course, outcomes: readonly Outcome[], changes: C
 
 function settleTasks(
   tasks: readonly WantedTask[],
+  undecided: ReadonlySet<string>,
   course: Course,
   changes: Changes,
   writer: Writer,
-  outcomes: readonly Outcome[],
 ): void {
   const values = new Set(tasks.map(({ value }) => value));
   for (const task of tasks) settleTask(task, course, changes, writer);
-  const undecided = scopesOf(outcomes);
   for (const value of changes.writtenValues()) {
     const found = changes.written(value);
     if (found?.resourceType !== 'Task' || values.has(value) || undecided.has(scopeOf(value))) continue;
@@ -200,7 +206,25 @@ function scopeOf(value: string): string {
   return value.split('|', 2).join('|');
 }
 
-/** Rule and subject of whatever could not be decided: what stands about it stays. */
+/**
+ * Where what stands stays, because the rule cannot decide. A finding that rests on a fact which was deleted or entered
+ * in error is not kept for that: nothing shows it any more.
+ */
+function undecidedScopes({ byKey }: Course, outcomes: readonly Outcome[], changes: Changes): ReadonlySet<string> {
+  const isGone = (reference: Reference): boolean => {
+    const fact = byKey.get(target(reference) ?? '') as { readonly status?: string } | undefined;
+    return fact === undefined || fact.status === 'entered-in-error';
+  };
+  const unfounded = changes.writtenValues().filter((value) => {
+    const found = changes.written(value);
+    return found?.resourceType === 'DetectedIssue' && found.status === 'final' && found.implicated?.some(isGone);
+  });
+  const scopes = new Set(scopesOf(outcomes));
+  for (const value of unfounded) scopes.delete(scopeOf(value));
+  return scopes;
+}
+
+/** Rule and subject of whatever could not be decided. */
 function scopesOf(outcomes: readonly Outcome[]): ReadonlySet<string> {
   const scopes = new Set<string>();
   for (const outcome of outcomes) {

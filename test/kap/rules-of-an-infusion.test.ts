@@ -192,6 +192,23 @@ describe('R-05 blood pressure before the start', () => {
     expect(verdict(run(resources), 'R-05')).toBe(expected);
   });
 
+  test.each<[string, (reading: Observation) => Observation[]]>([
+    ['entered in error', (reading) => [{ ...reading, status: 'entered-in-error' }]],
+    ['deleted', () => []],
+  ])('a hold is withdrawn when the only reading before the start is %s', (_case, correct) => {
+    const resources = [...setting(), ...infusion(1, START, END, { vitalsAt: [14, 28, 42] }), lastReading(150, 80)];
+    const held = applied(resources, run(resources));
+    expect(findings(held, 'R-05')).toHaveLength(1);
+    const corrected = held.flatMap((each) =>
+      each.resourceType === 'Observation' && each.id === 'bp-last' ? correct(each) : [each],
+    );
+    const result = run(corrected);
+    expect(verdict(result, 'R-05')).toBe('indeterminate');
+    const after = applied(corrected, result);
+    expect(findings(after, 'R-05')).toEqual([]);
+    expect(run(after).upserts).toEqual([]);
+  });
+
   test('an infusion that is only prepared is held at once', () => {
     const prepared = infusion(1, START, END, { procedure: { status: 'preparation' }, vitalsAt: [] }).map((each) => {
       if (each.resourceType !== 'Procedure') return each;
