@@ -405,6 +405,23 @@ describe('what the author of a bundle already stated is not doubled', () => {
     const settled = intervals(applied(resources, run(resources)));
     expect(settled).toMatchObject([{ id: 'authored', status: 'corrected', valueQuantity: { value: 30 } }]);
   });
+
+  test.each([
+    ['agrees', 28.08, 'in-window', 'final'],
+    ['differs', 20, 'integration-early', 'corrected'],
+  ] as const)(
+    'an interval of the author that comes after that of the rules and %s stands alone',
+    (_case, value, code, status) => {
+      const before = course(...therapy(1, plus(hours(28), 5)));
+      const first = applied(before, run(before));
+      const resources = [...first, authored(value, code)];
+      const after = applied(resources, run(resources));
+      const standing = intervals(after).filter((each) => each.status !== 'entered-in-error');
+      expect(intervals(after)).toHaveLength(2);
+      expect(standing).toMatchObject([{ id: 'authored', status }]);
+      expect(run(after).upserts).toEqual([]);
+    },
+  );
 });
 
 describe('orders', () => {

@@ -45,8 +45,12 @@ export class Changes {
   }
 
   put(resource: Resource): void {
-    this.#current.set(keyOf(resource), resource);
+    const key = keyOf(resource);
+    const before = this.#current.get(key) ?? this.#originals.get(key);
+    const lost = before === undefined ? undefined : ruleIdentifier(before);
+    this.#current.set(key, resource);
     const value = ruleIdentifier(resource);
+    if (lost !== undefined && lost !== value) this.#byRule.delete(lost);
     if (value !== undefined) this.#byRule.set(value, resource);
   }
 
@@ -113,7 +117,10 @@ export type WantedObservation = {
   readonly isSameStatement: (authored: Observation) => boolean;
 };
 
-/** The Observation that now makes the statement: the rules' own, the author's, or a new one. */
+/**
+ * The Observation that now makes the statement: the rules' own, the author's, or a new one. Where the author states it
+ * after the rules did, the author's stands and the rules' own is withdrawn, so that the chart says it once.
+ */
 export function settleObservation(
   wanted: WantedObservation,
   course: Course,
@@ -124,7 +131,7 @@ export function settleObservation(
   const authored = course.observations.find(
     (each) => ruleIdentifier(each) === undefined && wanted.isSameStatement(each),
   );
-  const existing = own?.resourceType === 'Observation' ? own : authored;
+  const existing = authored ?? (own?.resourceType === 'Observation' ? own : undefined);
   if (existing === undefined) {
     return changes.create<Observation>({
       resourceType: 'Observation',
@@ -134,6 +141,7 @@ export function settleObservation(
       subject,
     });
   }
+  if (authored !== undefined && own?.resourceType === 'Observation') giveWay(own, changes);
   if (existing === authored && agrees(existing, wanted.owned)) return existing;
   const { valueQuantity: _value, dataAbsentReason: _reason, interpretation: _said, ...rest } = existing;
   const merged: Observation = {
@@ -145,6 +153,12 @@ export function settleObservation(
   const settled: Observation = stands ? existing : { ...merged, status: 'corrected' };
   changes.put(settled);
   return settled;
+}
+
+/** The rules' own statement, withdrawn for good: the identifier goes to the author's. */
+function giveWay({ identifier, ...own }: Observation, changes: Changes): void {
+  const kept = (identifier ?? []).filter(({ system }) => system !== RULE_FINDING);
+  changes.put({ ...own, ...(kept.length === 0 ? {} : { identifier: kept }), status: 'entered-in-error' });
 }
 
 /** Whether the author's number is ours within its rounding, and its interpretation ours. */
