@@ -209,8 +209,8 @@ function conditionalTargets(
   const issues: Issue[] = [];
   conditional.forEach(({ type, criteria, place }, i) => {
     const matches = found[i] as readonly Match[];
-    // An entry that creates under the same condition is what the reference means.
-    const created = drafts.find((draft) => draft.type === type && draft.request.ifNoneExist === criteria);
+    // An entry that creates or updates under the same condition is what the reference means.
+    const created = drafts.find((draft) => draft.type === type && conditionOf(draft.request) === criteria);
     const id = matches.length > 1 ? undefined : (matches[0]?.id ?? (created && identities.get(created)));
     if (id !== undefined) targets.set(`${type}?${criteria}`, `${type}/${id}`);
     else if (matches.length > 1) {

@@ -383,6 +383,11 @@ test('the CapabilityStatement promises what the routes do', async () => {
     'record-integration',
   ]);
   expect(ofType('Observation').searchParam.map(({ name }: { name: string }) => name)).toContain('code');
+  const ofAuditEvents = { _id: 'x', date: '2026', entity: 'Patient/1', patient: '1', action: 'R', outcome: '0' };
+  for (const { name } of ofType('AuditEvent').searchParam) {
+    const value = ofAuditEvents[name as keyof typeof ofAuditEvents] ?? 'x';
+    await as().get(`/fhir/AuditEvent?date=ge2026&${name}=${value}`).expect(200);
+  }
 });
 
 test.each([

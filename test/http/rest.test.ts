@@ -123,6 +123,7 @@ test.each([
 test.each([
   ['if-none-match', 'W/"1"', 304],
   ['if-none-match', '"5", W/"1"', 304],
+  ['if-none-match', '*', 304],
   ['if-none-match', 'W/"2"', 200],
   ['if-modified-since', 'Wed, 01 Jan 2200 00:00:00 GMT', 304],
   ['if-modified-since', 'Wed, 01 Jan 2020 00:00:00 GMT', 200],

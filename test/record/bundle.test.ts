@@ -136,6 +136,29 @@ test('a conditional reference finds the one resource it means', async () => {
   expect(content.subject.reference).toMatch(/^Patient\/[A-Za-z0-9.-]+$/);
 });
 
+test.each(['POST', 'PUT'] as const)(
+  'a conditional reference finds the entry that a %s creates under the same condition',
+  async (method) => {
+    const criteria = `identifier=urn:test|created-beside-${method}`;
+    const identifier = [{ system: 'urn:test', value: `created-beside-${method}` }];
+    const observation = {
+      resourceType: 'Observation',
+      status: 'final',
+      code: { text: 'any' },
+      subject: { reference: `Patient?${criteria}` },
+    } as Resource;
+    const request =
+      method === 'POST' ? { method, url: 'Patient', ifNoneExist: criteria } : { method, url: `Patient?${criteria}` };
+    const { entries } = await send(
+      bundle('transaction', [post(observation), { resource: { ...patient, identifier } as Resource, request }]),
+    );
+    const [written, subject] = entries.map(
+      (entry) => (entry as { result: WriteResult }).result.stored as StoredResource,
+    );
+    expect(JSON.parse(written?.content ?? '').subject.reference).toBe(`Patient/${subject?.id}`);
+  },
+);
+
 test('a conditional reference that matches nothing refuses the transaction with its place', async () => {
   const before = await versions();
   const observation = {

@@ -120,6 +120,9 @@ function narrow(search: Mutable<AuditSearch>, filter: SearchFilter): void {
 
 const TOKENS = ['_id', 'action', 'outcome', 'type', 'subtype'] as const;
 
+/** Codes of the parameters by which AuditEvents can be searched. */
+export const auditSearchCodes: ReadonlySet<string> = new Set(['date', 'patient', 'entity', ...TOKENS]);
+
 function narrowToken(search: Mutable<AuditSearch>, code: (typeof TOKENS)[number], value: string): void {
   switch (code) {
     case '_id':

@@ -8,6 +8,7 @@ import type {
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import type { Clinic } from '../exchange.ts';
 import type { Routes } from '../routes.ts';
+import { auditSearchCodes } from './audit-events.ts';
 
 export type Served = {
   readonly routes: Routes;
@@ -58,7 +59,9 @@ function resourceOf({ routes, searchParameters }: Served, type: string): Capabil
     Object.values(own(pattern)).map(({ name }) => name),
   );
   const writes = interactions.includes('update');
-  const parameters = [...searchParameters.of(type).values()].filter(({ stored }) => stored !== 'none');
+  const parameters = [...searchParameters.of(type).values()].filter(
+    ({ stored, code }) => stored !== 'none' && (type !== 'AuditEvent' || auditSearchCodes.has(code)),
+  );
   const references = parameters.filter(({ kind }) => kind === 'reference').map(({ code }) => `${type}:${code}`);
   const operations = Object.keys(routes)
     .filter((pattern) => pattern.startsWith(`/${type}/`) && pattern.includes('/$'))

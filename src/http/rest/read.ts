@@ -42,7 +42,8 @@ function readEvent(request: FhirRequest, interaction: string, stored: StoredReso
 function isUnmodified(headers: IncomingHttpHeaders, stored: StoredResource): boolean {
   const noneMatch = headers['if-none-match'];
   if (noneMatch !== undefined) {
-    return noneMatch.split(',').some((tag) => /^\s*(\*|(W\/)?"(.*)")\s*$/.exec(tag)?.[3] === String(stored.version));
+    const tags = noneMatch.split(',').map((tag) => /^(?:\*|(?:W\/)?"(.*)")$/.exec(tag.trim()));
+    return tags.some((tag) => tag !== null && (tag[0] === '*' || tag[1] === String(stored.version)));
   }
   const since = headers['if-modified-since'];
   if (since === undefined) return false;
