@@ -3,6 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
+import { searchParameterKey } from '../fhir/search-values.ts';
 import type { HistoryPage, StoredResource } from '../record/record.ts';
 import type {
   Change,
@@ -196,13 +197,22 @@ async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<
   }
 }
 
+const CONCERNED = `
+select patient_id from unnest($1::text[]) as wanted (patient_id)
+ union
+select r.patient_id
+  from unnest($2::text[], $3::text[]) as wanted (type, id)
+  join resource r on r.type = wanted.type and r.id = wanted.id
+ where r.patient_id is not null`;
+
 const LOCK_PATIENTS = `
 insert into patient_sequence as p (patient_id, last)
-select patient_id, 0 from unnest($1::text[]) as wanted (patient_id) order by patient_id
-on conflict (patient_id) do update set last = p.last`;
+select patient_id, 0 from (${CONCERNED}) as concerned order by patient_id
+on conflict (patient_id) do update set last = p.last
+returning p.patient_id`;
 
 // A statement of its own, after the lock: only then it sees what the holder before us committed.
-const IN_COURSE = `select patient_id from course_patient where patient_id = any ($1::text[])`;
+const IN_COURSE = `select patient_id from course_patient where patient_id in (${CONCERNED})`;
 
 const LOCK_CRITERIA = `
 select pg_advisory_xact_lock(hashtextextended(criteria, 0))
@@ -234,6 +244,26 @@ select r.patient_id, v.content
  where r.type = any ($2::text[]) and not r.deleted
  order by r.rid`;
 
+const ROLES = `
+with
+  wanted as materialized (
+    select reference, split_part(reference, '/', 1) as type, split_part(reference, '/', 2) as id
+      from unnest($1::text[]) as given (reference)
+  ),
+  found as (
+    select r.rid from wanted join resource r on r.type = wanted.type and r.id = wanted.id
+    union
+    select i.rid from wanted join idx_reference i on i.param = $2 and i.target = wanted.reference
+  )
+select v.content
+  from found
+  join resource r on r.rid = found.rid
+  join resource_version v on v.rid = r.rid and v.version = r.version
+ where r.type in ('Practitioner', 'PractitionerRole') and not r.deleted
+ order by r.rid`;
+
+const ROLE_OF_PRACTITIONER = searchParameterKey('PractitionerRole', 'practitioner');
+
 // A running course stays on its version of the protocol, so older versions of the resource are looked at, too.
 const PLAN_DEFINITIONS = `
 select distinct on (wanted.canonical) wanted.canonical, v.content
@@ -246,17 +276,21 @@ select distinct on (wanted.canonical) wanted.canonical, v.content
 const COURSES_DUE = `
 select patient_id from course_patient where next_check_at <= $1 order by next_check_at limit $2`;
 
+function patientsOf(rows: readonly { readonly patient_id: string }[]): ReadonlySet<string> {
+  return new Set(rows.map((row) => row.patient_id));
+}
+
 function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions, newRids: RowIds): UnitOfWork {
   return {
     newRids: (count) => newRids(client, count),
-    async lockPatients(patientIds) {
-      if (patientIds.length === 0) return new Set();
-      const values = [textArray(patientIds)];
-      const [, { rows }] = await Promise.all([
-        client.query({ name: 'lock-patients', text: LOCK_PATIENTS, values }),
+    async lockPatients(patientIds, resources) {
+      if (patientIds.length === 0 && resources.length === 0) return { locked: new Set(), inCourse: new Set() };
+      const values = [textArray(patientIds), ...keyArrays(resources)];
+      const [locked, inCourse] = await Promise.all([
+        client.query<{ patient_id: string }>({ name: 'lock-patients', text: LOCK_PATIENTS, values }),
         client.query<{ patient_id: string }>({ name: 'in-course', text: IN_COURSE, values }),
       ]);
-      return new Set(rows.map((row) => row.patient_id));
+      return { locked: patientsOf(locked.rows), inCourse: patientsOf(inCourse.rows) };
     },
     async lockCriteria(criteria) {
       const values = [textArray(criteria.map(({ type, criteria: text }) => `${clinic} ${type}?${text}`))];
@@ -285,6 +319,12 @@ function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions
         values,
       });
       return rows.map((row) => ({ patientId: row.patient_id, content: row.content }));
+    },
+    async roles(references) {
+      if (references.length === 0) return [];
+      const values = [textArray(references), ROLE_OF_PRACTITIONER];
+      const { rows } = await client.query<{ content: string }>({ name: 'roles', text: ROLES, values });
+      return rows.map((row) => row.content);
     },
     async planDefinitions(canonicals) {
       if (canonicals.length === 0) return new Map();

@@ -7,7 +7,7 @@ import type { CarePlan, PlanDefinition, Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue } from '../fhir/failure.ts';
 import { keepDigits, parseJson } from '../fhir/json.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
-import { SYSTEM } from '../kap/codes.ts';
+import { hasKapCode, SYSTEM } from '../kap/codes.ts';
 import { evaluateCourse } from '../kap/evaluate.ts';
 import { labelled } from '../kap/labels.ts';
 import { defaultPolicy, type Policy, policyOf } from '../kap/policy.ts';
@@ -49,12 +49,12 @@ export function startsCourse(resource: Resource | undefined): boolean {
   if (resource === undefined || !STARTS.has(resource.resourceType)) return false;
   if (resource.resourceType === 'CarePlan') return resource.instantiatesCanonical !== undefined;
   const { code, type } = resource as { code?: Coded; type?: readonly Coded[] };
-  return hasKapCode(code) || (type ?? []).some(hasKapCode);
+  return isOurs(code) || (type ?? []).some(isOurs);
 }
 
 type Coded = { readonly coding?: readonly { readonly system?: string }[] };
 
-function hasKapCode(concept: Coded | undefined): boolean {
+function isOurs(concept: Coded | undefined): boolean {
   return concept?.coding?.some(({ system }) => system === SYSTEM.kap) ?? false;
 }
 
@@ -147,7 +147,33 @@ async function recordsOf(
     const patientId = patientAfter(parts, one);
     if (patientId !== null) records.get(patientId)?.set(key, { ...(draft.resource as Resource), id });
   }
+  await addConsultRoles(unit, records, settled);
   return records;
+}
+
+const ROLE_TYPES = new Set(['Practitioner', 'PractitionerRole']);
+
+/** Who held a consult may say what they are in a resource of their own, about no patient (R-02). */
+async function addConsultRoles(
+  unit: UnitOfWork,
+  records: ReadonlyMap<string, Map<string, Resource>>,
+  settled: readonly Settled[],
+): Promise<void> {
+  const people = new Set([...records.values()].flatMap((record) => [...record.values()].flatMap(consultants)));
+  if (people.size === 0) return;
+  const stored = (await unit.roles([...people])).map((text) => parseJson(text) as Resource);
+  const written = settled.flatMap(({ draft, id, keep }) =>
+    draft.resource === undefined || keep || !ROLE_TYPES.has(draft.type) ? [] : [{ ...draft.resource, id }],
+  );
+  for (const record of records.values()) {
+    for (const role of [...stored, ...written]) record.set(`${role.resourceType}/${role.id}`, role);
+  }
+}
+
+function consultants(resource: Resource): string[] {
+  if (resource.resourceType !== 'Encounter' || !resource.type?.some((each) => hasKapCode(each, 'kap-consult')))
+    return [];
+  return (resource.participant ?? []).flatMap(({ individual }) => individual?.reference ?? []);
 }
 
 type CourseRules = { readonly policy: Policy; readonly policies: ReadonlyMap<string, Policy> };

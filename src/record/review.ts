@@ -20,7 +20,7 @@ export async function reviewCourses(parts: RecordParts, context: WriteContext): 
 
 async function reviewCourse(parts: RecordParts, patientId: string, context: WriteContext): Promise<void> {
   await parts.store.transaction(async (unit) => {
-    await unit.lockPatients([patientId]);
+    await unit.lockPatients([patientId], []);
     const now = parts.now();
     const { settled, courses } = await evaluatePatients(parts, unit, [patientId], [], now);
     const { versions, added, removed } = await assemble(parts, unit.newRids, settled, now);

@@ -44,11 +44,16 @@ export type Criterion = { readonly type: string; readonly criteria: string };
 /** At most two resources that match; two mean "more than one". */
 export type Match = { readonly id: string };
 
+export type LockedPatients = { readonly locked: ReadonlySet<string>; readonly inCourse: ReadonlySet<string> };
+
 /** Calls may be made without awaiting earlier ones; they take effect in the order in which they were made. */
 export type UnitOfWork = {
   readonly newRids: NewRids;
-  /** Locks the patients' places in the order of commits, in id order; says which of them are in a course. */
-  lockPatients(patientIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /**
+   * Locks the places, in the order of commits, of these patients and of those whom the resources are about by now; in
+   * id order. Patients come before rows: whoever locks a row first and then its patient deadlocks with everybody else.
+   */
+  lockPatients(patientIds: readonly string[], resources: readonly ResourceKey[]): Promise<LockedPatients>;
   /** Takes the locks under which conditional interactions with the same criteria exclude each other. */
   lockCriteria(criteria: readonly Criterion[]): Promise<void>;
   match(criteria: readonly Criterion[]): Promise<readonly (readonly Match[])[]>;
@@ -61,6 +66,8 @@ export type UnitOfWork = {
     patientIds: readonly string[],
     types: readonly string[],
   ): Promise<readonly { readonly patientId: string; readonly content: string }[]>;
+  /** Texts of the Practitioners and PractitionerRoles with these references, and of the roles these Practitioners have. */
+  roles(references: readonly string[]): Promise<readonly string[]>;
   /** Texts of the PlanDefinitions with these canonicals (url, or url|version): of whichever version of the resource had it. */
   planDefinitions(canonicals: readonly string[]): Promise<ReadonlyMap<string, string>>;
   write(change: Change): Promise<void>;

@@ -38,7 +38,15 @@ function requireSearches({ drafts, conditional }: Prepared, { requireSearch }: W
 }
 
 function conditionOf({ ifNoneExist, criteria }: WriteRequest): string | undefined {
-  return ifNoneExist ?? criteria;
+  const text = ifNoneExist ?? criteria;
+  return text === undefined ? undefined : plainCriteria(text);
+}
+
+/** One text for all ways to escape and order the same parameters: conditions that mean the same exclude each other by it. */
+function plainCriteria(criteria: string): string {
+  const parameters = new URLSearchParams(criteria);
+  parameters.sort();
+  return parameters.toString();
 }
 
 /** One round trip for new resources; undefined when something has to be looked up after all. */
@@ -113,18 +121,19 @@ async function attemptLocked(
   const keys = drafts.flatMap((draft) => keyOf(draft, identities) ?? []);
   refuseTwice(drafts, identities);
   const [first, rows, missing] = await Promise.all([
-    unit.lockPatients(patientIds),
+    unit.lockPatients(patientIds, keys),
     unit.lockCurrent(keys),
     unit.missing(prepared.existing),
   ]);
   if (missing.length > 0) throw missingReferences(prepared, missing);
   const current = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
 
-  // A deletion, or an update that moves a resource to another patient, concerns the patient it was about, too.
+  // Who it was about may have changed while we waited: rare enough for the deadlock that this can lead to, and its retry.
   const others = rows.flatMap(({ patientId }) =>
-    patientId === null || patientIds.includes(patientId) ? [] : [patientId],
+    patientId === null || first.locked.has(patientId) ? [] : [patientId],
   );
-  const inCourse = others.length === 0 ? first : first.union(await unit.lockPatients(others));
+  const late = others.length === 0 ? undefined : await unit.lockPatients(others, []);
+  const inCourse = late === undefined ? first.inCourse : first.inCourse.union(late.inCourse);
 
   const now = parts.now();
   refuseTaken(wished, current);
@@ -210,7 +219,8 @@ function conditionalTargets(
   conditional.forEach(({ type, criteria, place }, i) => {
     const matches = found[i] as readonly Match[];
     // An entry that creates or updates under the same condition is what the reference means.
-    const created = drafts.find((draft) => draft.type === type && conditionOf(draft.request) === criteria);
+    const plain = plainCriteria(criteria);
+    const created = drafts.find((draft) => draft.type === type && conditionOf(draft.request) === plain);
     const id = matches.length > 1 ? undefined : (matches[0]?.id ?? (created && identities.get(created)));
     if (id !== undefined) targets.set(`${type}?${criteria}`, `${type}/${id}`);
     else if (matches.length > 1) {

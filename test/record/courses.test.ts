@@ -166,6 +166,34 @@ test('a running course stays on its version of the protocol', async () => {
   expect(await findings(patient, 'infusion-short')).toEqual([]);
 });
 
+test.each([
+  ['its role resource', '2084P0800X', 0],
+  ['a role that does not qualify', '101Y00000X', 1],
+])('a consult is judged by what the clinician is in %s (R-02)', async (_case, taxonomy, missing) => {
+  const patient = await newPatient();
+  const clinician = `${patient.replace('/', '-')}-clinician`;
+  const [coding] = [{ system: 'http://nucc.org/provider-taxonomy', code: taxonomy }];
+  await write(
+    { resourceType: 'Practitioner', id: clinician },
+    {
+      resourceType: 'PractitionerRole',
+      practitioner: { reference: `Practitioner/${clinician}` },
+      code: [{ coding: [coding] }],
+    },
+    {
+      resourceType: 'Encounter',
+      status: 'finished',
+      class: { code: 'AMB' },
+      type: [{ coding: [kapCoding('kap-consult')] }],
+      subject: { reference: patient },
+      participant: [{ individual: { reference: `Practitioner/${clinician}` } }],
+      period: { start: '2026-08-27T10:00:00Z', end: '2026-08-27T11:00:00Z' },
+    },
+  );
+  await write(infusion(patient, `after-${clinician}`, '2026-09-01T10:00:00-07:00', '2026-09-01T10:50:00-07:00'));
+  expect(await findings(patient, 'consult-missing')).toHaveLength(missing);
+});
+
 test('a resource without labels gets them; two confidentiality codes are refused', async () => {
   const patient = await newPatient();
   const encounter: Encounter = {

@@ -126,6 +126,22 @@ test('of many conditional creates at once exactly one creates', async () => {
   expect(new Set(all.map(([result]) => result?.stored?.id)).size).toBe(1);
 });
 
+test('conditions that mean the same exclude each other, however they are escaped and ordered', async () => {
+  const { reference } = await created(patient);
+  const [patientId] = reference.split('/').slice(1);
+  const ways = [
+    `identifier=urn:test|escaped&patient=${patientId}`,
+    `identifier=urn%3Atest%7Cescaped&patient=${patientId}`,
+    `patient=${patientId}&identifier=urn:test%7cescaped`,
+  ];
+  const all = await Promise.all(
+    Array.from({ length: 12 }, (_, i) =>
+      write([{ resource: encounter(reference, 'escaped'), ifNoneExist: ways[i % 3] as string }]),
+    ),
+  );
+  expect(all.flat().filter(({ effect }) => effect === 'created')).toHaveLength(1);
+});
+
 test('of many updates to one new id each makes a version of its own', async () => {
   const { reference } = await created(patient);
   const all = await Promise.all(
@@ -135,6 +151,30 @@ test('of many updates to one new id each makes a version of its own', async () =
   );
   expect(all.map(([result]) => result?.stored?.version).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
 });
+
+test('deletions and updates of one chart at once wait for each other and never deadlock', async () => {
+  const { reference } = await created(patient);
+  const ids = ['deadlock-0', 'deadlock-1', 'deadlock-2'];
+  const put = (id: string) => ({ method: 'PUT' as const, id, resource: { ...encounter(reference, id), id } });
+  await write(ids.map(put));
+  const { rows: before } = await deadlocks();
+  await Promise.all(
+    Array.from({ length: 60 }, (_, i) => {
+      const id = ids[i % 3] as string;
+      if (i % 2 === 0) return write([{ method: 'DELETE', id }], 'delete');
+      return write((i % 4 === 1 ? ids : ids.toReversed()).map(put));
+    }),
+  );
+  expect((await deadlocks()).rows).toEqual(before);
+});
+
+function deadlocks() {
+  // What a connection counted is told when it is idle for a moment, or asks itself.
+  const pool = clinic.database.clinicPool();
+  return pool.query(
+    'select pg_stat_force_next_flush(), deadlocks from pg_stat_database where datname = current_database()',
+  );
+}
 
 test('of many transactions at once only the one with a dangling reference is refused', async () => {
   const { reference } = await created(patient);
