@@ -203,7 +203,10 @@ async function describe(
   settings: Settings,
   before: EhrTargetRevision | undefined,
 ): Promise<EhrTargetRevision> {
-  const { parseBaseUrl, parseDialect } = await import('../ehr/target.ts');
+  const [{ parseBaseUrl, parseDialect }, { loadDefinitions }] = await Promise.all([
+    import('../ehr/target.ts'),
+    import('../fhir/definitions.ts'),
+  ]);
   const file = settings.dialect === undefined ? {} : dialectFile(settings.dialect);
   const given = { ...(before?.dialect as object | undefined), ...file } as Record<string, unknown>;
   const identity = { ...(given.patientIdentity as object | undefined) } as Record<string, unknown>;
@@ -221,6 +224,11 @@ async function describe(
     ...(settings.concurrency === undefined ? {} : { concurrency: Number(settings.concurrency) }),
     ...typesOf(settings, given.types as Record<string, object> | undefined, parseDialect),
   });
+  const { resourceTypes } = loadDefinitions();
+  const unknown = Object.keys(dialect.types).find((type) => !resourceTypes.includes(type));
+  if (unknown !== undefined) {
+    throw new Failure('invalid', issue('value', `${unknown} is not a FHIR resource type; nothing would be delivered`));
+  }
   const kept = before?.dialect.auth.method === dialect.auth.method ? before.credentials : undefined;
   return {
     targetId: name,
@@ -249,8 +257,23 @@ function authOf(settings: Settings, before: Record<string, unknown> | undefined)
     if (value !== undefined) auth[name] = value;
   }
   if (method === 'private-key-jwt') auth.algorithm ??= 'ES384';
+  for (const [name, option] of NEEDED_BY[String(method)] ?? []) {
+    if (auth[name] === undefined) {
+      throw new Failure('invalid', issue('required', `${option} is missing: --auth ${method} needs it`));
+    }
+  }
   return auth;
 }
+
+/** Fields of `auth` that each method cannot do without, and their options. */
+const NEEDED_BY: Readonly<Record<string, readonly (readonly [field: string, option: string])[]>> = {
+  basic: [['username', '--username']],
+  'client-secret': [['clientId', '--client-id']],
+  'private-key-jwt': [
+    ['clientId', '--client-id'],
+    ['keyId', '--key-id'],
+  ],
+};
 
 function typesOf(
   settings: Settings,

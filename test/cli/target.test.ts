@@ -92,8 +92,10 @@ test.each([
   [['--base-url', 'https://user:pass@ehr.example.org/fhir'], /must not carry credentials/],
   [['--base-url', 'ehr'], /is not a URL/],
   [['--auth', 'basic', '--username', 'kap'], /--secret-file is missing/],
-  [['--auth', 'client-secret', '--secret-file', '/nowhere'], /dialect\.auth\.clientId|cannot be read/],
+  [['--auth', 'client-secret', '--secret-file', '/nowhere'], /--client-id is missing: --auth client-secret/],
+  [['--auth', 'private-key-jwt', '--client-id', 'kap'], /--key-id is missing/],
   [['--types', 'encounter'], /FHIR resource type/],
+  [['--types', 'Encounter,Observations'], /Observations is not a FHIR resource type/],
   [['--types', 'Patient'], /demographics belong to the target/],
   [['--concurrency', 'many'], /dialect\.concurrency/],
 ])('%j is refused before anything is asked or stored', async (args, words) => {
