@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type Config, readConfig } from '../config.ts';
-import { addCommand, print } from './context.ts';
+import { addCommand } from './context.ts';
 
 /** The service as src/main.ts starts it; handed in, since nothing imports the wiring. */
 export type StartService = (config: Config) => Promise<RunningService>;
@@ -18,11 +18,13 @@ export function register(program: Command, startService: StartService): void {
     description: 'run the service in the foreground until SIGTERM or SIGINT (KAP_ROLE chooses its parts)',
     examples: ['start', 'start --json'],
   });
-  command.action(async () => {
+  command.action(async ({ json }: { json?: boolean }) => {
     const ended = firstSignal(); // before the start, so that an impatient Ctrl-C still ends in order
     const { config } = readConfig();
     const service = await startService(config);
-    print(command, { ready: service.fhirBase, pid: process.pid }, ({ ready }) => `kap-bridge is ready: ${ready}`);
+    const ready = service.fhirBase;
+    // One line, as the log has around it.
+    console.log(json ? JSON.stringify({ ready, pid: process.pid }) : `kap-bridge is ready: ${ready}`);
     await ended;
     await service.close();
   });

@@ -63,6 +63,11 @@ test('the service starts without any setting but its place, serves, and ends in 
   const { code, out, err } = await end;
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expect(out).not.toMatch(/"level":[456]0/);
+  const lines = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object);
+  expect(lines).toContainEqual({ ready: `http://127.0.0.1:${port}/fhir`, pid: service.pid });
   expect(livePostmaster(join(dataDir, 'postgres', 'data'))).toBeNull();
 });
 
