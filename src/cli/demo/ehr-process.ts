@@ -47,7 +47,10 @@ export async function startEhr(folder: string, patientFile: string): Promise<Ehr
   if ('failure' in message) {
     throw new Failure(
       'conflict',
-      issue('conflict', `The demo's EHR cannot have its port ${known?.port} again: it is in use. End what uses it`),
+      issue(
+        'conflict',
+        `The demo's EHR cannot have its port ${known?.port} again: it is in use. End what uses it, or choose another KAP_DATA_DIR`,
+      ),
     );
   }
   if (known === undefined) {
