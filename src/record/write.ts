@@ -120,7 +120,7 @@ async function attemptLocked(
   const patientIds = patientsOf(parts, drafts);
   const keys = drafts.flatMap((draft) => keyOf(draft, identities) ?? []);
   refuseTwice(drafts, identities);
-  const [first, rows, missing] = await Promise.all([
+  const [first, rows, missing] = await inOrder([
     unit.lockPatients(patientIds, keys),
     unit.lockCurrent(keys),
     unit.missing(prepared.existing),
@@ -142,6 +142,17 @@ async function attemptLocked(
   const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], now);
   await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });
   return resultsOf(drafts, assembled);
+}
+
+/**
+ * The answers to calls that were made together. Of several failures the first call's is thrown: the statements after a
+ * failed one only say that they were not run, and a deadlock could not be told from a mistake by that.
+ */
+async function inOrder<T extends readonly unknown[]>(calls: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(calls);
+  const answers: unknown[] = [];
+  for (const call of calls) answers.push(await call);
+  return answers as unknown as T;
 }
 
 /** What the conditions of a unit of work mean: an existing resource, or none. */

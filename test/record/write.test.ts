@@ -168,6 +168,32 @@ test('deletions and updates of one chart at once wait for each other and never d
   expect((await deadlocks()).rows).toEqual(before);
 });
 
+test('a unit of work that loses a deadlock with another program is tried again', async () => {
+  const { reference, id: patientId } = await created(patient);
+  const id = 'lost-deadlock';
+  const put = { method: 'PUT' as const, id, resource: { ...encounter(reference, id), id } };
+  await write([put]);
+  const other = await clinic.database.clinicPool().connect();
+  try {
+    // Rows first and the patient then, the other way round than we do. We wait first, so PostgreSQL ends our attempt.
+    await other.query('begin');
+    await other.query(`select from resource where type = 'Encounter' and id = $1 for update`, [id]);
+    const ours = write([{ ...put, resource: { ...put.resource, status: 'cancelled' } }]);
+    await waiting(other);
+    await other.query(`update patient_sequence set last = last where patient_id = $1`, [patientId]);
+    await other.query('commit');
+    expect(await ours).toMatchObject([{ effect: 'updated' }]);
+  } finally {
+    other.release(true);
+  }
+});
+
+/** Resolves when another connection waits for a lock. */
+async function waiting(client: { query(text: string): Promise<{ rows: unknown[] }> }): Promise<void> {
+  const waits = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+  while ((await client.query(waits)).rows.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 function deadlocks() {
   // What a connection counted is told when it is idle for a moment, or asks itself.
   const pool = clinic.database.clinicPool();
