@@ -179,7 +179,7 @@ test('a unit of work that loses a deadlock with another program is tried again',
     await other.query('begin');
     await other.query(`select from resource where type = 'Encounter' and id = $1 for update`, [id]);
     const ours = write([{ ...put, resource: { ...put.resource, status: 'cancelled' } }]);
-    await waiting(other);
+    await somebodyWaits();
     await other.query(`update patient_sequence set last = last where patient_id = $1`, [patientId]);
     await other.query('commit');
     expect(await ours).toMatchObject([{ effect: 'updated' }]);
@@ -188,10 +188,11 @@ test('a unit of work that loses a deadlock with another program is tried again',
   }
 });
 
-/** Resolves when another connection waits for a lock. */
-async function waiting(client: { query(text: string): Promise<{ rows: unknown[] }> }): Promise<void> {
+/** Resolves when a connection waits for a lock. Asked outside a transaction, which would see one moment for ever. */
+async function somebodyWaits(): Promise<void> {
+  const pool = clinic.database.clinicPool();
   const waits = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-  while ((await client.query(waits)).rows.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while ((await pool.query(waits)).rows.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 function deadlocks() {
