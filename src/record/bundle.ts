@@ -151,6 +151,7 @@ function parseEntry(entry: BundleEntry, place: string, options: BundleOptions): 
         ...common,
         ...withResource(resource, place),
         ...targetOf(id, criteria, place),
+        ...absence(request.ifNoneMatch, place),
         method: 'PUT',
       } as const;
       return { kind: 'write', write: { ...write, ...versionCondition(request.ifMatch, place) } };
@@ -199,6 +200,12 @@ function targetOf(
 function withResource(resource: Resource | undefined, place: string): { resource: Resource } {
   if (resource === undefined) throw refused('required', `${place}.resource`, 'This entry has no resource.');
   return { resource };
+}
+
+function absence(ifNoneMatch: string | undefined, place: string): { onlyNew?: true } {
+  if (ifNoneMatch === undefined) return {};
+  if (ifNoneMatch.trim() === '*') return { onlyNew: true };
+  throw refused('value', `${place}.request.ifNoneMatch`, 'ifNoneMatch of a PUT must be *.');
 }
 
 function versionCondition(ifMatch: string | undefined, place: string): { ifMatch?: number } {

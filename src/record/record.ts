@@ -35,6 +35,8 @@ export type WriteRequest = {
   readonly ifNoneExist?: string;
   /** The version the caller changed; another current version refuses with `precondition-failed`. */
   readonly ifMatch?: number;
+  /** Only where nothing is there yet (`If-None-Match: *`); refuses with `precondition-failed` otherwise. */
+  readonly onlyNew?: boolean;
   readonly resource?: Resource;
   /** fullUrl of a bundle entry, which other entries may refer to. */
   readonly fullUrl?: string;

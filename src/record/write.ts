@@ -322,7 +322,11 @@ function settle(
 }
 
 function checkVersion(draft: Draft, current: CurrentRow | undefined): void {
-  const { ifMatch } = draft.request;
+  const { ifMatch, onlyNew } = draft.request;
+  if (onlyNew === true && current !== undefined && !current.deleted) {
+    const diagnostics = `If-None-Match allows this ${draft.type} only where there is none, and there is one.`;
+    throw new Failure('precondition-failed', issue('conflict', diagnostics, draft.place));
+  }
   if (ifMatch === undefined || current?.version === ifMatch) return;
   const now = current === undefined ? 'it does not exist' : `its current version is ${current.version}`;
   throw new Failure(

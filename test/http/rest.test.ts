@@ -120,6 +120,17 @@ test.each([
     .expect(status);
 });
 
+test('If-None-Match: * creates and never overwrites', async () => {
+  const url = '/fhir/Patient/if-none-match';
+  const put = () => as().put(url, { resourceType: 'Patient', id: 'if-none-match' }).set('if-none-match', '*');
+  await put().expect(201);
+  await put().expect(412);
+  await as()
+    .get(`${url}/_history`)
+    .expect(200)
+    .expect(({ body }) => expect(body.total).toBe(1));
+});
+
 test.each([
   ['if-none-match', 'W/"1"', 304],
   ['if-none-match', '"5", W/"1"', 304],

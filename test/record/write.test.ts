@@ -238,6 +238,16 @@ test('an update that names an old version is refused and says which is current',
   expect(failure.message).toContain('current version is 2');
 });
 
+test('an update that may only create leaves what is there alone', async () => {
+  const { reference } = await created(patient);
+  const { id } = await created(encounter(reference, 'only-new'));
+  const resource: Encounter = { ...encounter(reference, 'only-new'), id, status: 'in-progress' };
+  const failure = await refusal([{ method: 'PUT', id, onlyNew: true, resource }]);
+  expect(failure.code).toBe('precondition-failed');
+  const fresh = { ...resource, id: 'only-new-fresh' };
+  expect((await write([{ method: 'PUT', id: fresh.id, onlyNew: true, resource: fresh }]))[0]?.effect).toBe('created');
+});
+
 test('an update replaces only the search rows that changed, and a deletion removes them all', async () => {
   const { reference } = await created(patient);
   const { id } = await created(encounter(reference, 'rows'));

@@ -2,7 +2,7 @@
 import type { StoredResource, WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, expectedVersion, writeContext, written } from './written.ts';
+import { criteriaOf, expectedVersion, onlyWhereAbsent, writeContext, written } from './written.ts';
 
 const shared = { name: 'update', action: 'U', takesBody: true, scopeOfType: true } as const;
 
@@ -28,8 +28,9 @@ export const conditionalUpdate: Interaction = {
 
 async function put(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
   const ifMatch = expectedVersion(request.headers['if-match']);
+  const onlyNew = onlyWhereAbsent(request.headers['if-none-match']);
   const [result] = await request.clinic.record.write(
-    [{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }],
+    [{ ...change, onlyNew, ...(ifMatch === undefined ? {} : { ifMatch }) }],
     writeContext(request, 'update'),
   );
   return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);

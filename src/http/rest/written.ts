@@ -61,6 +61,13 @@ export function expectedVersion(ifMatch: string | undefined): number | undefined
   );
 }
 
+/** `If-None-Match: *` on a write: only where nothing is there yet. @throws Failure `invalid` for any other tag */
+export function onlyWhereAbsent(ifNoneMatch: string | undefined): boolean {
+  if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch.trim() === '*') return true;
+  throw new Failure('invalid', issue('value', 'If-None-Match of an update must be *'));
+}
+
 /** A search given in a header or url, without the '?' and the type that may stand before it. @throws Failure `invalid` when it is empty */
 export function criteriaOf(search: string, where: string): string {
   const criteria = searchPart(search);
