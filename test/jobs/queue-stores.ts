@@ -41,10 +41,22 @@ function onPostgres(databaseUrl: string): OpenStore {
       const { rows } = await pool.query<{ name: string }>(
         "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname = 'bullmq' and tablename not like '%migration%'",
       );
-      await pool.query(`truncate ${rows.map(({ name }) => name).join(', ')}`);
+      await untilNoDeadlock(() => pool.query(`truncate ${rows.map(({ name }) => name).join(', ')}`));
     },
     close: () => pool.end(),
   };
+}
+
+/** The queue works on while it is wiped; its locks and those of `truncate` can cross, and PostgreSQL ends one of them. */
+async function untilNoDeadlock(work: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== '40P01') throw error;
+    }
+  }
 }
 
 async function onRedis(): Promise<OpenStore> {
