@@ -18,6 +18,7 @@ import { textArray } from './arrays.ts';
 import { gathered } from './gathered.ts';
 import { type NewWrite, writeAllNew, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, search } from './search.ts';
+import { inTransaction } from './transaction.ts';
 
 export type RecordStoreOptions = {
   readonly clinic: string;
@@ -42,7 +43,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     newRids: (count) => newRids(pool, count),
     writeNew: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
-    transaction: (work) => transaction(pool, (client) => work(unitOfWork(client, options, newRids))),
+    transaction: (work) => inTransaction(pool, (client) => work(unitOfWork(client, options, newRids))),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };
 }
@@ -171,30 +172,6 @@ function rowIds(): RowIds {
 function blockFrom(start: string): string[] {
   const first = BigInt(start);
   return Array.from({ length: BLOCK }, (_, i) => String(first + BigInt(i)));
-}
-
-/**
- * Statements of one transaction go out without waiting for earlier answers where they do not need them (the pool
- * pipelines); PostgreSQL runs them in the order in which they were sent, and after a failure none of the rest.
- */
-async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    const begun = client.query('begin');
-    try {
-      const [result] = await Promise.all([work(client), begun]);
-      await client.query('commit');
-      return result;
-    } catch (error) {
-      await client.query('rollback').catch((lost: Error) => {
-        broken = lost;
-      });
-      throw error;
-    }
-  } finally {
-    client.release(broken);
-  }
 }
 
 const CONCERNED = `

@@ -7,7 +7,13 @@
  */
 import pg, { type Pool, type PoolClient } from 'pg';
 import { businessIdentifier, identifierToken } from '../ehr/business-identifier.ts';
-import { SearchColumns } from '../record/search-rows.ts';
+import {
+  type ReferenceColumns,
+  SearchColumns,
+  type StringColumns,
+  type TokenColumns,
+  type UriColumns,
+} from '../record/search-rows.ts';
 import type { Change, Expectation, ResourceKey } from '../record/store.ts';
 import { booleanArray, numberArray, textArray } from './arrays.ts';
 
@@ -288,24 +294,15 @@ function writeValues(clinic: string, change: Change, expectation: Expectation): 
     textArray(versions.map((version) => version.intent)),
     textArray(versions.map(({ type, id }) => identifierToken(businessIdentifier(clinic, type, id)))),
     texts,
-    numberArray(token.param),
-    numberArray(token.patient),
-    numberArray(token.system),
-    numberArray(token.rid),
-    textArray(token.code),
-    numberArray(reference.param),
-    numberArray(reference.rid),
-    textArray(reference.target),
+    ...tokenValues(token),
+    ...referenceValues(reference),
     numberArray(date.param),
     booleanArray(date.wide),
     numberArray(date.patient),
     numberArray(date.rid),
     numberArray(date.low),
     numberArray(date.high),
-    numberArray(string.param),
-    numberArray(string.rid),
-    textArray(string.folded),
-    textArray(string.exact),
+    ...stringValues(string),
     numberArray(quantity.param),
     numberArray(quantity.patient),
     numberArray(quantity.rid),
@@ -314,9 +311,7 @@ function writeValues(clinic: string, change: Change, expectation: Expectation): 
     numberArray(quantity.system),
     textArray(quantity.code),
     textArray(quantity.unit),
-    numberArray(uri.param),
-    numberArray(uri.rid),
-    textArray(uri.value),
+    ...uriValues(uri),
     textArray(audit.map((row) => row.eventId)),
     textArray(audit.map((row) => row.recorded)),
     textArray(audit.map((row) => row.patientId)),
@@ -334,23 +329,14 @@ function writeValues(clinic: string, change: Change, expectation: Expectation): 
 
 function removeValues({ removed: { token, reference, date, string, quantity, uri } }: Change): unknown[] {
   return [
-    numberArray(token.param),
-    numberArray(token.patient),
-    numberArray(token.system),
-    numberArray(token.rid),
-    textArray(token.code),
-    numberArray(reference.param),
-    numberArray(reference.rid),
-    textArray(reference.target),
+    ...tokenValues(token),
+    ...referenceValues(reference),
     numberArray(date.param),
     numberArray(date.patient),
     numberArray(date.rid),
     numberArray(date.low),
     numberArray(date.high),
-    numberArray(string.param),
-    numberArray(string.rid),
-    textArray(string.folded),
-    textArray(string.exact),
+    ...stringValues(string),
     numberArray(quantity.param),
     numberArray(quantity.rid),
     numberArray(quantity.low),
@@ -358,8 +344,22 @@ function removeValues({ removed: { token, reference, date, string, quantity, uri
     numberArray(quantity.system),
     textArray(quantity.code),
     textArray(quantity.unit),
-    numberArray(uri.param),
-    numberArray(uri.rid),
-    textArray(uri.value),
+    ...uriValues(uri),
   ];
+}
+
+function tokenValues({ param, patient, system, rid, code }: TokenColumns): string[] {
+  return [numberArray(param), numberArray(patient), numberArray(system), numberArray(rid), textArray(code)];
+}
+
+function referenceValues({ param, rid, target }: ReferenceColumns): string[] {
+  return [numberArray(param), numberArray(rid), textArray(target)];
+}
+
+function stringValues({ param, rid, folded, exact }: StringColumns): string[] {
+  return [numberArray(param), numberArray(rid), textArray(folded), textArray(exact)];
+}
+
+function uriValues({ param, rid, value }: UriColumns): string[] {
+  return [numberArray(param), numberArray(rid), textArray(value)];
 }
