@@ -6,7 +6,7 @@
  * rules) takes its locks first, always in the same order (patients, criteria, rows; each sorted), so that two units
  * of work wait for each other and never deadlock.
  */
-import type { Resource } from '@medplum/fhirtypes';
+import type { Identifier, Resource } from '@medplum/fhirtypes';
 import { type AuditRow, restEvent } from '../audit/event.ts';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
@@ -225,21 +225,48 @@ function conditionalTargets(
   drafts: readonly Draft[],
   identities: ReadonlyMap<Draft, string>,
 ): Map<string, string> {
+  const meant = conditional.length === 0 ? new Map<string, readonly Draft[]>() : entriesMeant(drafts);
   const targets = new Map<string, string>();
   const issues: Issue[] = [];
   conditional.forEach(({ type, criteria, place }, i) => {
-    const matches = found[i] as readonly Match[];
-    // An entry that creates or updates under the same condition is what the reference means.
-    const plain = plainCriteria(criteria);
-    const created = drafts.find((draft) => draft.type === type && conditionOf(draft.request) === plain);
-    const id = matches.length > 1 ? undefined : (matches[0]?.id ?? (created && identities.get(created)));
-    if (id !== undefined) targets.set(`${type}?${criteria}`, `${type}/${id}`);
-    else if (matches.length > 1) {
+    // Resolved as if the entries were stored already.
+    const ids = new Set((found[i] as readonly Match[]).map((match) => match.id));
+    for (const draft of meant.get(`${type}?${plainCriteria(criteria)}`) ?? [])
+      ids.add(idOf(draft, identities) as string);
+    const [id] = ids;
+    if (id !== undefined && ids.size === 1) targets.set(`${type}?${criteria}`, `${type}/${id}`);
+    else if (ids.size > 1) {
       issues.push(issue('multiple-matches', `The conditional reference matches more than one ${type}.`, place));
     } else issues.push(issue('not-found', `The conditional reference matches no ${type}.`, place));
   });
   if (issues.length > 0) throw new Failure('precondition-failed', issues);
   return targets;
+}
+
+/** Entries by what a conditional reference to them may say: their own condition, or one of their identifiers. */
+function entriesMeant(drafts: readonly Draft[]): ReadonlyMap<string, readonly Draft[]> {
+  const meant = new Map<string, Draft[]>();
+  for (const draft of drafts) {
+    if (draft.method === 'DELETE') continue;
+    const condition = conditionOf(draft.request);
+    const names = new Set(condition === undefined ? [] : [condition]);
+    for (const token of identifiersOf(draft.resource))
+      names.add(plainCriteria(`identifier=${encodeURIComponent(token)}`));
+    for (const name of names) {
+      const key = `${draft.type}?${name}`;
+      meant.set(key, [...(meant.get(key) ?? []), draft]);
+    }
+  }
+  return meant;
+}
+
+/** `system|value` of each identifier that has both. */
+function identifiersOf(resource: Resource | undefined): string[] {
+  const { identifier } = (resource ?? {}) as { identifier?: Identifier | Identifier[] };
+  const all = Array.isArray(identifier) ? identifier : identifier === undefined ? [] : [identifier];
+  return all.flatMap(({ system, value }) =>
+    system === undefined || value === undefined ? [] : [`${system}|${value}`],
+  );
 }
 
 function tooManyMatches(draft: Draft): Failure {

@@ -159,6 +159,31 @@ test.each(['POST', 'PUT'] as const)(
   },
 );
 
+test('a conditional reference finds what the same transaction creates, by its identifier', async () => {
+  const identifier = [{ system: 'urn:test', value: 'created-with-it' }];
+  const observation = {
+    resourceType: 'Observation',
+    status: 'final',
+    code: { text: 'any' },
+    subject: { reference: 'Patient?identifier=urn:test|created-with-it' },
+  } as Resource;
+  const { entries } = await send(
+    bundle('transaction', [post(observation), post({ ...patient, identifier } as Resource)]),
+  );
+  const [first, second] = contents({ type: 'transaction-response', entries }).map((text) => JSON.parse(text));
+  expect(first.subject.reference).toBe(`Patient/${second.id}`);
+  const again = bundle('transaction', [
+    post(structuredClone(observation)),
+    post({ ...patient, identifier } as Resource),
+  ]);
+  again.entry?.forEach(({ resource }) => {
+    if (resource?.resourceType === 'Observation')
+      resource.subject = { reference: 'Patient?identifier=urn:test|created-with-it' };
+  });
+  const failure = await refused(again);
+  expect(failure.issues[0]?.code).toBe('multiple-matches');
+});
+
 test('a conditional reference that matches nothing refuses the transaction with its place', async () => {
   const before = await versions();
   const observation = {
