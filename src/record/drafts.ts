@@ -5,7 +5,7 @@
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { keepDigits } from '../fhir/json.ts';
-import { rewriteReferences } from '../fhir/references.ts';
+import { parseReference, rewriteReferences } from '../fhir/references.ts';
 import type { SearchValueSink } from '../fhir/search-values.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
 import { EXTENSION } from '../kap/codes.ts';
@@ -41,7 +41,7 @@ export type Draft = {
 };
 
 /** A reference that says which resource it means by a search. */
-export type ConditionalReference = Criterion & { readonly place: string };
+export type ConditionalReference = Criterion & { readonly reference: string; readonly place: string };
 
 export type Prepared = {
   readonly drafts: readonly Draft[];
@@ -155,8 +155,7 @@ function entryOf(draft: Draft, element: string): string {
   return draft.place.endsWith('.resource') ? `${draft.place.slice(0, -'resource'.length)}${element}` : draft.place;
 }
 
-const CONDITIONAL = /^([A-Z][A-Za-z]+)\?(.+)$/;
-const LOCAL = /^([A-Z][A-Za-z]+)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[0-9]+)?$/;
+const ONLY_IN_A_TRANSACTION = 'A conditional reference can only be used in a transaction; refer to Type/id.';
 
 function collectReferences(
   parts: RecordParts,
@@ -173,30 +172,18 @@ function collectReferences(
     rewriteReferences(
       draft.resource,
       (reference, place) => {
-        const byCondition = CONDITIONAL.exec(reference);
-        if (byCondition !== null) {
-          if (!isGraph) {
-            issues.push(
-              issue(
-                'not-supported',
-                'A conditional reference can only be used in a transaction; refer to Type/id.',
-                place,
-              ),
-            );
-          }
-          conditional.push({ type: byCondition[1] as string, criteria: byCondition[2] as string, place });
-        } else if (entryNamed(byFullUrl, draft, reference) !== undefined) {
-          return undefined;
-        } else if (/^urn:(uuid|oid):/.test(reference)) {
+        if (entryNamed(byFullUrl, draft, reference) !== undefined) return undefined;
+        const parsed = parseReference(reference, parts.baseUrls);
+        if (parsed?.kind === 'conditional') {
+          if (!isGraph) issues.push(issue('not-supported', ONLY_IN_A_TRANSACTION, place));
+          conditional.push({ type: parsed.type, criteria: parsed.criteria, reference, place });
+        } else if (parsed?.kind === 'urn') {
           issues.push(issue('not-found', `No entry of this Bundle has the fullUrl '${reference}'.`, place));
-        } else {
+        } else if (parsed?.kind === 'local') {
+          const { type, id } = parsed;
+          const key = `${type}/${id}`;
+          if (isGraph && !written.has(key) && !existing.has(key)) existing.set(key, { type, id, place });
           const relative = relativeTo(parts.baseUrls, reference);
-          const local = LOCAL.exec(relative);
-          if (local !== null && isGraph) {
-            const [, type = '', id = ''] = local;
-            const key = `${type}/${id}`;
-            if (!written.has(key) && !existing.has(key)) existing.set(key, { type, id, place });
-          }
           if (relative !== reference) return relative;
         }
         return undefined;
@@ -218,7 +205,7 @@ const RESTFUL = /^(https?:\/\/.+\/)[A-Z][A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/;
 export function entryNamed(byFullUrl: ReadonlyMap<string, Draft>, draft: Draft, reference: string): Draft | undefined {
   if (byFullUrl.size === 0) return undefined;
   const named = byFullUrl.get(reference);
-  if (named !== undefined || !LOCAL.test(reference)) return named;
+  if (named !== undefined || parseReference(reference)?.kind !== 'local') return named;
   const root = RESTFUL.exec(draft.request.fullUrl ?? '')?.[1];
   return root === undefined ? undefined : byFullUrl.get(root + reference);
 }

@@ -148,11 +148,11 @@ async function attemptLocked(
  * The answers to calls that were made together. Of several failures the first call's is thrown: the statements after a
  * failed one only say that they were not run, and a deadlock could not be told from a mistake by that.
  */
-async function inOrder<T extends readonly unknown[]>(calls: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+async function inOrder<T extends readonly unknown[] | []>(
+  calls: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(calls);
-  const answers: unknown[] = [];
-  for (const call of calls) answers.push(await call);
-  return answers as unknown as T;
+  return Promise.all(calls); // all are settled, so the first in the list that failed is the one that is thrown
 }
 
 /** What the conditions of a unit of work mean: an existing resource, or none. */
@@ -161,7 +161,7 @@ type Conditions = {
   readonly identities: ReadonlyMap<Draft, string>;
   /** Conditional updates that matched nothing and bring the id that they want to be created with. */
   readonly wished: readonly Draft[];
-  /** 'Type?criteria' → 'Type/id'. */
+  /** The conditional reference as it was sent → 'Type/id'. */
   readonly references: ReadonlyMap<string, string>;
 };
 
@@ -228,13 +228,13 @@ function conditionalTargets(
   const meant = conditional.length === 0 ? new Map<string, readonly Draft[]>() : entriesMeant(drafts);
   const targets = new Map<string, string>();
   const issues: Issue[] = [];
-  conditional.forEach(({ type, criteria, place }, i) => {
+  conditional.forEach(({ type, criteria, reference, place }, i) => {
     // Resolved as if the entries were stored already.
     const ids = new Set((found[i] as readonly Match[]).map((match) => match.id));
     for (const draft of meant.get(`${type}?${plainCriteria(criteria)}`) ?? [])
       ids.add(idOf(draft, identities) as string);
     const [id] = ids;
-    if (id !== undefined && ids.size === 1) targets.set(`${type}?${criteria}`, `${type}/${id}`);
+    if (id !== undefined && ids.size === 1) targets.set(reference, `${type}/${id}`);
     else if (ids.size > 1) {
       issues.push(issue('multiple-matches', `The conditional reference matches more than one ${type}.`, place));
     } else issues.push(issue('not-found', `The conditional reference matches no ${type}.`, place));

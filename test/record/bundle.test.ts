@@ -122,14 +122,25 @@ test('a relative reference means the entry of the sender’s own server, not our
   expect(subject?.id).not.toBe(id);
 });
 
-test('a conditional reference finds the one resource it means', async () => {
+test.each([
+  ['relative', 'Patient?identifier=urn:test|conditional-reference'],
+  ['below our own base', `${BASE}/Patient?identifier=urn:test|conditional-reference`],
+])('a conditional reference, %s, finds the one resource it means', async (_case, reference) => {
   const identifier = [{ system: 'urn:test', value: 'conditional-reference' }];
-  await send(bundle('transaction', [post({ ...patient, identifier } as Resource)]));
+  const entry = post({ ...patient, identifier } as Resource);
+  await send(
+    bundle('transaction', [
+      {
+        ...entry,
+        request: { method: 'POST', url: 'Patient', ifNoneExist: 'identifier=urn:test|conditional-reference' },
+      },
+    ]),
+  );
   const observation = {
     resourceType: 'Observation',
     status: 'final',
     code: { text: 'any' },
-    subject: { reference: 'Patient?identifier=urn:test|conditional-reference' },
+    subject: { reference },
   } as Resource;
   const { entries } = await send(bundle('transaction', [post(observation)]));
   const content = JSON.parse((entries[0] as { result: { stored: { content: string } } }).result.stored.content);

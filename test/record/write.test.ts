@@ -175,8 +175,10 @@ test('a unit of work that loses a deadlock with another program is tried again',
   await write([put]);
   const other = await clinic.database.clinicPool().connect();
   try {
-    // Rows first and the patient then, the other way round than we do. We wait first, so PostgreSQL ends our attempt.
+    // Rows first and the patient then, the other way round than we do. It never looks for the deadlock, so PostgreSQL
+    // ends our attempt.
     await other.query('begin');
+    await other.query(`set local deadlock_timeout = '10min'`);
     await other.query(`select from resource where type = 'Encounter' and id = $1 for update`, [id]);
     const ours = write([{ ...put, resource: { ...put.resource, status: 'cancelled' } }]);
     await somebodyWaits();
