@@ -1,46 +1,21 @@
+import type { IssueCode, MessageCode } from './messages.ts';
+
+export type { IssueCode, MessageCode } from './messages.ts';
+
 /** One finding about a request or a resource, as in OperationOutcome.issue. Names no patient. */
 export type Issue = {
   readonly severity: 'fatal' | 'error' | 'warning' | 'information';
   readonly code: IssueCode;
   /** For a person: what is wrong, and what to do. */
   readonly diagnostics: string;
-  /** FHIRPath of the place, e.g. `Bundle.entry[3].resource.component[0].valueQuantity`. */
+  /**
+   * FHIRPath of the place, e.g. `Bundle.entry[3].resource.component[0].value.ofType(Quantity)`; `http.` and the name
+   * for a parameter of the url or a header, as R4 has it for OperationOutcome.issue.location.
+   */
   readonly expression?: string;
+  /** What the standard calls this case, where it has a name for it. */
+  readonly message?: MessageCode;
 };
-
-/** @see https://hl7.org/fhir/R4/valueset-issue-type.html */
-export type IssueCode =
-  | 'invalid'
-  | 'structure'
-  | 'required'
-  | 'value'
-  | 'invariant'
-  | 'security'
-  | 'login'
-  | 'unknown'
-  | 'expired'
-  | 'forbidden'
-  | 'suppressed'
-  | 'processing'
-  | 'not-supported'
-  | 'duplicate'
-  | 'multiple-matches'
-  | 'not-found'
-  | 'deleted'
-  | 'too-long'
-  | 'code-invalid'
-  | 'extension'
-  | 'too-costly'
-  | 'business-rule'
-  | 'conflict'
-  | 'transient'
-  | 'lock-error'
-  | 'no-store'
-  | 'exception'
-  | 'timeout'
-  | 'incomplete'
-  | 'throttled'
-  | 'informational';
 
 /** What kind of refusal it is; each edge (HTTP, CLI, job) translates it once. */
 export type FailureCode =
@@ -74,6 +49,12 @@ export class Failure extends Error {
 }
 
 /** An error-severity issue, the common case. */
-export function issue(code: IssueCode, diagnostics: string, expression?: string): Issue {
-  return { severity: 'error', code, diagnostics, ...(expression === undefined ? {} : { expression }) };
+export function issue(code: IssueCode, diagnostics: string, expression?: string, message?: MessageCode): Issue {
+  return {
+    severity: 'error',
+    code,
+    diagnostics,
+    ...(expression === undefined ? {} : { expression }),
+    ...(message === undefined ? {} : { message }),
+  };
 }

@@ -1,4 +1,5 @@
 import type { Issue } from './failure.ts';
+import { type DetailsJson, detailsOf } from './messages.ts';
 
 /** An OperationOutcome as JSON values. @see https://hl7.org/fhir/R4/operationoutcome.html */
 export type OperationOutcomeJson = {
@@ -6,7 +7,10 @@ export type OperationOutcomeJson = {
   readonly issue: readonly {
     readonly severity: Issue['severity'];
     readonly code: Issue['code'];
+    readonly details: DetailsJson;
     readonly diagnostics: string;
+    /** Parameters and headers only: R4 names them here and not yet in `expression`, R5 the other way round. */
+    readonly location?: readonly [string];
     readonly expression?: readonly [string];
   }[];
 };
@@ -18,10 +22,12 @@ export function operationOutcome(issues: readonly Issue[]): OperationOutcomeJson
   const list = issues.length === 0 ? [ALL_OK] : issues;
   return {
     resourceType: 'OperationOutcome',
-    issue: list.map(({ severity, code, diagnostics, expression }) => ({
+    issue: list.map(({ severity, code, diagnostics, expression, message }) => ({
       severity,
       code,
+      details: detailsOf(code, message),
       diagnostics,
+      ...(expression?.startsWith('http.') ? { location: [expression] } : {}),
       ...(expression === undefined ? {} : { expression: [expression] }),
     })),
   };
