@@ -38,25 +38,27 @@ export function distinctSink(): DistinctSink {
       count = 0;
       if (many.size > 0) many.clear();
     },
-    token(param, system, code) {
-      if (isNew(param, system, code)) target.token(param, system, code);
-    },
-    reference(param, value) {
-      if (isNew(param, value, '')) target.reference(param, value);
-    },
-    date(param, low, high) {
-      if (isNew(param, low, high)) target.date(param, low, high);
-    },
-    string(param, exact) {
-      if (isNew(param, exact, '')) target.string(param, exact);
-    },
-    quantity(param, low, high, system, code, unit) {
-      if (isNew(param, `${low} ${high}`, `${system}|${code}|${unit}`)) {
-        target.quantity(param, low, high, system, code, unit);
+    token(param, system, code, element, text) {
+      if (isNew(param, element === 0 ? system : `${element} ${system}`, text === '' ? code : `${code}\n${text}`)) {
+        target.token(param, system, code, element, text);
       }
     },
-    uri(param, value) {
-      if (isNew(param, value, '')) target.uri(param, value);
+    reference(param, value, element) {
+      if (isNew(param, value, element)) target.reference(param, value, element);
+    },
+    date(param, low, high, element) {
+      if (isNew(param, low, element === 0 ? high : `${element} ${high}`)) target.date(param, low, high, element);
+    },
+    string(param, exact, element) {
+      if (isNew(param, exact, element)) target.string(param, exact, element);
+    },
+    quantity(param, low, high, system, code, unit, element) {
+      if (isNew(param, `${low} ${high} ${element}`, `${system}|${code}|${unit}`)) {
+        target.quantity(param, low, high, system, code, unit, element);
+      }
+    },
+    uri(param, value, element) {
+      if (isNew(param, value, element)) target.uri(param, value, element);
     },
   };
 }

@@ -25,7 +25,7 @@ import type { TypeSearchParameter } from './search-parameters.ts';
 import { OPEN_HIGH, OPEN_LOW, type SearchValueSink } from './search-values.ts';
 
 /** Puts one element's values into the sink; it is never called with null or undefined. */
-export type Emitter = (sink: SearchValueSink, param: number, value: never) => void;
+export type Emitter = (sink: SearchValueSink, param: number, value: never, element: number) => void;
 
 /** Undefined where R4 gives such elements no search value. */
 export function emitterFor(parameter: TypeSearchParameter, fhirType: string): Emitter | undefined {
@@ -39,81 +39,81 @@ export const QUANTITY_HIGH = Number.MAX_VALUE;
 
 // ---- token: what is present without a code has the code '', so that it does not count as missing
 
-function tokenCode(sink: SearchValueSink, param: number, value: string): void {
-  if (typeof value === 'string') sink.token(param, '', value);
+function tokenCode(sink: SearchValueSink, param: number, value: string, element: number): void {
+  if (typeof value === 'string') sink.token(param, '', value, element, '');
 }
 
-function tokenBoolean(sink: SearchValueSink, param: number, value: boolean): void {
-  if (typeof value === 'boolean') sink.token(param, '', value ? 'true' : 'false');
+function tokenBoolean(sink: SearchValueSink, param: number, value: boolean, element: number): void {
+  if (typeof value === 'boolean') sink.token(param, '', value ? 'true' : 'false', element, '');
 }
 
-function tokenCoding(sink: SearchValueSink, param: number, value: Coding): void {
-  sink.token(param, value.system ?? '', value.code ?? '');
+function tokenCoding(sink: SearchValueSink, param: number, value: Coding, element: number): void {
+  sink.token(param, value.system ?? '', value.code ?? '', element, '');
 }
 
-function tokenCodeableConcept(sink: SearchValueSink, param: number, value: CodeableConcept): void {
+function tokenCodeableConcept(sink: SearchValueSink, param: number, value: CodeableConcept, element: number): void {
   const codings = value.coding;
   if (codings === undefined || codings.length === 0) {
-    sink.token(param, '', '');
+    sink.token(param, '', '', element, '');
     return;
   }
-  for (let i = 0; i < codings.length; i++) tokenCoding(sink, param, codings[i] as Coding);
+  for (let i = 0; i < codings.length; i++) tokenCoding(sink, param, codings[i] as Coding, element);
 }
 
-function tokenIdentifier(sink: SearchValueSink, param: number, value: Identifier): void {
-  sink.token(param, value.system ?? '', value.value ?? '');
+function tokenIdentifier(sink: SearchValueSink, param: number, value: Identifier, element: number): void {
+  sink.token(param, value.system ?? '', value.value ?? '', element, '');
 }
 
-function tokenContactPoint(sink: SearchValueSink, param: number, value: ContactPoint): void {
-  if (value.value !== undefined) sink.token(param, '', value.value);
+function tokenContactPoint(sink: SearchValueSink, param: number, value: ContactPoint, element: number): void {
+  if (value.value !== undefined) sink.token(param, '', value.value, element, '');
 }
 
 // ---- reference
 
 const VERSION_PART = '/_history/';
 
-function reference(sink: SearchValueSink, param: number, value: Reference): void {
+function reference(sink: SearchValueSink, param: number, value: Reference, element: number): void {
   const target = value.reference;
   // A contained resource cannot be searched for.
   if (typeof target !== 'string' || target.charCodeAt(0) === 35) return;
   const version = target.indexOf(VERSION_PART);
-  sink.reference(param, version < 0 ? target : target.slice(0, version));
+  sink.reference(param, version < 0 ? target : target.slice(0, version), element);
 }
 
-function canonicalReference(sink: SearchValueSink, param: number, value: string): void {
+function canonicalReference(sink: SearchValueSink, param: number, value: string, element: number): void {
   if (typeof value !== 'string') return;
-  sink.reference(param, value);
+  sink.reference(param, value, element);
   const bar = value.indexOf('|');
-  if (bar > 0) sink.reference(param, value.slice(0, bar));
+  if (bar > 0) sink.reference(param, value.slice(0, bar), element);
 }
 
 /** Bundle.entry[0].resource: the resource itself is the target. */
 function entryReference(targets: readonly string[]): Emitter {
-  return (sink: SearchValueSink, param: number, value: { resourceType?: string; id?: string }) => {
+  return (sink: SearchValueSink, param: number, value: { resourceType?: string; id?: string }, element: number) => {
     if (value.id !== undefined && targets.includes(value.resourceType ?? '')) {
-      sink.reference(param, `${value.resourceType}/${value.id}`);
+      sink.reference(param, `${value.resourceType}/${value.id}`, element);
     }
   };
 }
 
 // ---- date
 
-function date(sink: SearchValueSink, param: number, value: string): void {
+function date(sink: SearchValueSink, param: number, value: string, element: number): void {
   const range = typeof value === 'string' ? dateRange(value) : undefined;
-  if (range !== undefined) sink.date(param, range.low, range.high);
+  if (range !== undefined) sink.date(param, range.low, range.high, element);
 }
 
-function datePeriod(sink: SearchValueSink, param: number, value: Period): void {
+function datePeriod(sink: SearchValueSink, param: number, value: Period, element: number): void {
   const start = value.start === undefined ? undefined : dateRange(value.start);
   const end = value.end === undefined ? undefined : dateRange(value.end);
   const low = start?.low ?? OPEN_LOW;
   const high = end?.high ?? OPEN_HIGH;
   // One that ends before it starts (refused by per-1) would be found by half of the comparisons.
-  if ((start !== undefined || end !== undefined) && low <= high) sink.date(param, low, high);
+  if ((start !== undefined || end !== undefined) && low <= high) sink.date(param, low, high, element);
 }
 
 /** "The specified scheduling details are ignored and only the outer limits matter." */
-function dateTiming(sink: SearchValueSink, param: number, value: Timing): void {
+function dateTiming(sink: SearchValueSink, param: number, value: Timing, element: number): void {
   const bounds = value.repeat?.boundsPeriod;
   const start = bounds?.start === undefined ? undefined : dateRange(bounds.start);
   const end = bounds?.end === undefined ? undefined : dateRange(bounds.end);
@@ -127,81 +127,81 @@ function dateTiming(sink: SearchValueSink, param: number, value: Timing): void {
   }
   if (start !== undefined && end === undefined) high = OPEN_HIGH;
   if (end !== undefined && start === undefined) low = OPEN_LOW;
-  if (low <= high) sink.date(param, low, high);
+  if (low <= high) sink.date(param, low, high, element);
 }
 
 // ---- string
 
-function string(sink: SearchValueSink, param: number, value: string): void {
-  if (typeof value === 'string' && value !== '') sink.string(param, value);
+function string(sink: SearchValueSink, param: number, value: string, element: number): void {
+  if (typeof value === 'string' && value !== '') sink.string(param, value, element);
 }
 
-function strings(sink: SearchValueSink, param: number, values: readonly string[] | undefined): void {
+function strings(sink: SearchValueSink, param: number, values: readonly string[] | undefined, element: number): void {
   if (values === undefined) return;
-  for (let i = 0; i < values.length; i++) string(sink, param, values[i] as string);
+  for (let i = 0; i < values.length; i++) string(sink, param, values[i] as string, element);
 }
 
-function stringHumanName(sink: SearchValueSink, param: number, value: HumanName): void {
-  string(sink, param, value.text as string);
-  string(sink, param, value.family as string);
-  strings(sink, param, value.given);
-  strings(sink, param, value.prefix);
-  strings(sink, param, value.suffix);
+function stringHumanName(sink: SearchValueSink, param: number, value: HumanName, element: number): void {
+  string(sink, param, value.text as string, element);
+  string(sink, param, value.family as string, element);
+  strings(sink, param, value.given, element);
+  strings(sink, param, value.prefix, element);
+  strings(sink, param, value.suffix, element);
 }
 
-function stringAddress(sink: SearchValueSink, param: number, value: Address): void {
-  string(sink, param, value.text as string);
-  strings(sink, param, value.line);
-  string(sink, param, value.city as string);
-  string(sink, param, value.district as string);
-  string(sink, param, value.state as string);
-  string(sink, param, value.postalCode as string);
-  string(sink, param, value.country as string);
+function stringAddress(sink: SearchValueSink, param: number, value: Address, element: number): void {
+  string(sink, param, value.text as string, element);
+  strings(sink, param, value.line, element);
+  string(sink, param, value.city as string, element);
+  string(sink, param, value.district as string, element);
+  string(sink, param, value.state as string, element);
+  string(sink, param, value.postalCode as string, element);
+  string(sink, param, value.country as string, element);
 }
 
 // ---- number and quantity
 
-function number(sink: SearchValueSink, param: number, value: number): void {
+function number(sink: SearchValueSink, param: number, value: number, element: number): void {
   const known = Number(value);
-  if (Number.isFinite(known)) sink.quantity(param, known, known, '', '', '');
+  if (Number.isFinite(known)) sink.quantity(param, known, known, '', '', '', element);
 }
 
-function quantity(sink: SearchValueSink, param: number, value: Quantity): void {
+function quantity(sink: SearchValueSink, param: number, value: Quantity, element: number): void {
   const known = Number(value.value);
   if (value.value === undefined || !Number.isFinite(known)) return;
   const comparator = value.comparator;
   const low = comparator === '<' || comparator === '<=' ? QUANTITY_LOW : known;
   const high = comparator === '>' || comparator === '>=' ? QUANTITY_HIGH : known;
-  sink.quantity(param, low, high, value.system ?? '', value.code ?? '', value.unit ?? '');
+  sink.quantity(param, low, high, value.system ?? '', value.code ?? '', value.unit ?? '', element);
 }
 
-function quantityMoney(sink: SearchValueSink, param: number, value: Money): void {
+function quantityMoney(sink: SearchValueSink, param: number, value: Money, element: number): void {
   const known = Number(value.value);
   if (value.value === undefined || !Number.isFinite(known)) return;
   const currency = value.currency ?? '';
-  sink.quantity(param, known, known, currency === '' ? '' : 'urn:iso:std:iso:4217', currency, currency);
+  sink.quantity(param, known, known, currency === '' ? '' : 'urn:iso:std:iso:4217', currency, currency, element);
 }
 
-function quantityRange(sink: SearchValueSink, param: number, value: Range): void {
+function quantityRange(sink: SearchValueSink, param: number, value: Range, element: number): void {
   const known = value.low?.value === undefined ? value.high : value.low;
   if (known?.value === undefined) return;
   const low = value.low?.value === undefined ? QUANTITY_LOW : Number(value.low.value);
   const high = value.high?.value === undefined ? QUANTITY_HIGH : Number(value.high.value);
-  if (low <= high) sink.quantity(param, low, high, known.system ?? '', known.code ?? '', known.unit ?? '');
+  if (low <= high) sink.quantity(param, low, high, known.system ?? '', known.code ?? '', known.unit ?? '', element);
 }
 
 // ---- uri
 
-function uri(sink: SearchValueSink, param: number, value: string): void {
-  if (typeof value === 'string' && value !== '') sink.uri(param, value);
+function uri(sink: SearchValueSink, param: number, value: string, element: number): void {
+  if (typeof value === 'string' && value !== '') sink.uri(param, value, element);
 }
 
 /** With and without its version: both name it. */
-function uriCanonical(sink: SearchValueSink, param: number, value: string): void {
+function uriCanonical(sink: SearchValueSink, param: number, value: string, element: number): void {
   if (typeof value !== 'string') return;
-  sink.uri(param, value);
+  sink.uri(param, value, element);
   const bar = value.indexOf('|');
-  if (bar > 0) sink.uri(param, value.slice(0, bar));
+  if (bar > 0) sink.uri(param, value.slice(0, bar), element);
 }
 
 const EMITTERS: Partial<Record<TypeSearchParameter['kind'], Readonly<Record<string, Emitter>>>> = {

@@ -205,7 +205,7 @@ function extractorOf(root: Node, computed: readonly Computed[]): Extractor {
   return (resource, target) => {
     sink.start(target);
     walkTree(resource, sink);
-    for (const { param, holds } of computed) sink.token(param, '', holds(resource) ? 'true' : 'false');
+    for (const { param, holds } of computed) sink.token(param, '', holds(resource) ? 'true' : 'false', 0, '');
   };
 }
 
@@ -223,7 +223,7 @@ function code(node: Node, variable: string, emitters: Emitter[], variables: { co
   for (const { emitter, param } of node.emits) {
     let at = emitters.indexOf(emitter);
     if (at < 0) at = emitters.push(emitter) - 1;
-    text += `e${at}(s, ${param}, ${variable});\n`;
+    text += `e${at}(s, ${param}, ${variable}, 0);\n`;
   }
   for (const { step, node: next } of node.children.values()) {
     if (step.kind === 'where') {

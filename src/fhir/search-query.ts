@@ -7,16 +7,27 @@
 import { Failure, type Issue, issue } from './failure.ts';
 import { InvalidValue, parseFilterValues, type SearchFilter, splitValues } from './search-filter.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
+import type { SearchView } from './search-view.ts';
 
-export type { DateValue, QuantityValue, SearchFilter, SearchPrefix, TokenValue } from './search-filter.ts';
+export type {
+  DateValue,
+  QuantityValue,
+  SearchFilter,
+  SearchPrefix,
+  TokenValue,
+  ValueFilter,
+} from './search-filter.ts';
+export type { SearchView } from './search-view.ts';
 
 /** One search, ready to be answered. Made by parseSearch only. */
-export type SearchQuery = {
-  readonly type: string;
-  /** All of them must hold. */
-  readonly filters: readonly SearchFilter[];
-  /** In order of importance; empty leaves the order to the index that answers. */
-  readonly sort: readonly SearchSort[];
+export type SearchQuery = SearchPart & {
+  /**
+   * The search once for each type it is over, in the order given. One for `Type?…`, whose filters and sort are the
+   * query's own; several at the system level (`_type`) and over a whole compartment (`Patient/x/*`).
+   */
+  readonly parts: readonly SearchPart[];
+  /** The compartment that was asked for; each part already has it among its filters. */
+  readonly compartment?: Compartment;
   /** Matches on a page, 0 to 1000. */
   readonly count: number;
   /** Where an earlier page of the same search ended. */
@@ -24,12 +35,26 @@ export type SearchQuery = {
   readonly total: 'none' | 'estimate' | 'accurate';
   /** `_summary=count` or `_count=0`: the total and no resource. */
   readonly countOnly: boolean;
+  /** What of each resource the answer has (viewOf); absent: all. */
+  readonly view?: SearchView;
+  /** Wildcards are written out, so these may be some hundreds. */
   readonly includes: readonly SearchInclude[];
   /** What lenient handling left out, as warnings for the answer. */
   readonly ignored: readonly Issue[];
   /** Names and values as given, without the cursor and what was ignored. */
   readonly used: readonly (readonly [name: string, value: string])[];
 };
+
+/** What is asked of one type. Parameters differ by type in where their values are. */
+export type SearchPart = {
+  readonly type: string;
+  /** All of them must hold. */
+  readonly filters: readonly SearchFilter[];
+  /** In order of importance; empty leaves the order to the index that answers. Of the same length in all parts. */
+  readonly sort: readonly SearchSort[];
+};
+
+export type Compartment = { readonly type: string; readonly id: string };
 
 export type SearchSort = { readonly parameter: TypeSearchParameter; readonly descending: boolean };
 
@@ -38,8 +63,10 @@ export type SearchInclude = {
   readonly direction: 'forward' | 'reverse';
   /** Of the matches' type (forward), or of the type that is added (reverse). */
   readonly parameter: TypeSearchParameter;
-  /** Only targets of this type (forward). */
+  /** Only targets of this type. */
   readonly target?: string;
+  /** Also applied to what is included, again and again; else to the matches alone. */
+  readonly iterate: boolean;
 };
 
 export type SearchOptions = {
@@ -138,10 +165,10 @@ class Draft {
 
   finish(): SearchQuery {
     if (this.#issues.length > 0) throw new Failure('invalid', this.#issues);
+    const part = { type: this.#type, filters: this.#filters, sort: this.#sort };
     return {
-      type: this.#type,
-      filters: this.#filters,
-      sort: this.#sort,
+      ...part,
+      parts: [part],
       count: this.#count,
       ...(this.#cursor === undefined ? {} : { cursor: this.#cursor }),
       total: this.#total,
@@ -268,7 +295,7 @@ class Draft {
     if (direction === 'reverse' && !mayName(parameter, target ?? this.#type, this.#type)) {
       throw new InvalidValue(`${type}:${code} never refers to a ${this.#type}`);
     }
-    return { direction, parameter, ...(target === undefined ? {} : { target }) };
+    return { direction, parameter, iterate: false, ...(target === undefined ? {} : { target }) };
   }
 
   // ---- conditions

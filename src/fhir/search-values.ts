@@ -3,19 +3,22 @@ import { hash } from 'node:crypto';
 /**
  * Where a compiled extractor puts what it finds in one resource. One call is one row of the search index.
  * `param` is searchParameterKey(type, code).
+ *
+ * `element` is n + 1 for values within the n-th repetition of an element over which R4 has composite parameters
+ * (`Observation.component[n]`, `useContext[n]`), 0 for all others: what belongs together in a composite has the same.
  */
 export type SearchValueSink = {
-  /** `system` is '' when there is none. */
-  token(param: number, system: string, code: string): void;
+  /** `system` is '' when there is none; `text` the lines that `:text` searches, joined by '\n', '' for none. */
+  token(param: number, system: string, code: string, element: number, text: string): void;
   /** `target` is 'Type/id', or an absolute or canonical url. */
-  reference(param: number, target: string): void;
+  reference(param: number, target: string, element: number): void;
   /** Milliseconds since 1970, both inclusive; OPEN_LOW and OPEN_HIGH for an open end. */
-  date(param: number, low: number, high: number): void;
+  date(param: number, low: number, high: number, element: number): void;
   /** `exact` as written; the sink folds it. */
-  string(param: number, exact: string): void;
+  string(param: number, exact: string, element: number): void;
   /** Numbers have system, code and unit ''. */
-  quantity(param: number, low: number, high: number, system: string, code: string, unit: string): void;
-  uri(param: number, value: string): void;
+  quantity(param: number, low: number, high: number, system: string, code: string, unit: string, element: number): void;
+  uri(param: number, value: string, element: number): void;
 };
 
 export const OPEN_LOW = -9007199254740991;

@@ -1,9 +1,36 @@
 /** What a condition of a search says about the index rows of a resource, or about the resource's own columns. */
 
+import { Failure, issue } from '../fhir/failure.ts';
 import type { TypeSearchParameter } from '../fhir/search-parameters.ts';
-import type { DateValue, QuantityValue, SearchFilter, SearchPrefix, TokenValue } from '../fhir/search-query.ts';
+import type {
+  DateValue,
+  QuantityValue,
+  SearchFilter,
+  SearchPrefix,
+  TokenValue,
+  ValueFilter,
+} from '../fhir/search-query.ts';
 import { folded, indexable, key64, OPEN_HIGH, OPEN_LOW } from '../fhir/search-values.ts';
 import type { Column, SqlType, Statement } from './search-sql.ts';
+
+/** The conditions that are answered. */
+export type AnsweredFilter = Exclude<ValueFilter, { kind: 'terms' | 'text' }>;
+
+/** @throws Failure `invalid` for the others */
+export function answered(filter: SearchFilter): AnsweredFilter {
+  switch (filter.kind) {
+    case 'missing':
+    case 'token':
+    case 'string':
+    case 'reference':
+    case 'date':
+    case 'quantity':
+    case 'uri':
+      return filter;
+    default:
+      throw new Failure('invalid', issue('not-supported', `A condition of kind ${filter.kind} is not answered yet.`));
+  }
+}
 
 /** The index table of a parameter that has rows. */
 export function tableOf(parameter: TypeSearchParameter): string {
@@ -32,7 +59,7 @@ export function isRowOf(parameter: TypeSearchParameter, alias: string): string {
 }
 
 /** Whether the resource `r` meets the condition, asked row by row through the index of its values. */
-export function holdsFor(filter: SearchFilter, sql: Statement): string {
+export function holdsFor(filter: AnsweredFilter, sql: Statement): string {
   if (filter.parameter.stored === 'column') return columnCondition(filter, sql);
   const table = tableOf(filter.parameter);
   const wanted = filter.kind === 'missing' ? '' : ` and ${rowCondition(filter, 'i', sql)}`;
@@ -44,7 +71,7 @@ export function holdsFor(filter: SearchFilter, sql: Statement): string {
 
 /** Whether the index row `alias`, which is one of the parameter, has one of the values. */
 export function rowCondition(
-  filter: Exclude<SearchFilter, { kind: 'missing' }>,
+  filter: Exclude<AnsweredFilter, { kind: 'missing' }>,
   alias: string,
   sql: Statement,
 ): string {
@@ -66,7 +93,7 @@ export function rowCondition(
 
 // ---- columns of the resource: _id and _lastUpdated
 
-function columnCondition(filter: SearchFilter, sql: Statement): string {
+function columnCondition(filter: AnsweredFilter, sql: Statement): string {
   switch (filter.kind) {
     case 'missing':
       return filter.missing ? 'false' : 'true';
@@ -137,6 +164,8 @@ function stringCondition(
         { low: { type: 'text', values }, high: { type: 'text', values: values.map(endOf) } },
         (q) => `${alias}.folded >= ${q('low')} and ${alias}.folded < ${q('high')}`,
       );
+    case 'suffix':
+    case 'whole':
     case 'contains':
       return sql.anyOf({ part: { type: 'text', values } }, (q) => `strpos(${alias}.folded, ${q('part')}) > 0`);
   }

@@ -14,10 +14,18 @@
  */
 
 import type { TypeSearchParameter } from '../fhir/search-parameters.ts';
-import type { SearchFilter, SearchQuery, SearchSort } from '../fhir/search-query.ts';
+import type { SearchQuery, SearchSort } from '../fhir/search-query.ts';
 import { key64 } from '../fhir/search-values.ts';
 import { WIDE_MS } from '../record/search-rows.ts';
-import { boundsOfLow, holdsFor, isRowOf, rowCondition, tableOf } from './search-conditions.ts';
+import {
+  type AnsweredFilter,
+  answered,
+  boundsOfLow,
+  holdsFor,
+  isRowOf,
+  rowCondition,
+  tableOf,
+} from './search-conditions.ts';
 import type { SqlType, Statement } from './search-sql.ts';
 
 export type OrderKey = {
@@ -40,8 +48,10 @@ export type Plan = {
   readonly leavesOut?: TypeSearchParameter;
 };
 
-type DateFilter = Extract<SearchFilter, { kind: 'date' }>;
-type RowFilter = Exclude<SearchFilter, { kind: 'missing' }>;
+type DateFilter = Extract<AnsweredFilter, { kind: 'date' }>;
+type RowFilter = Exclude<AnsweredFilter, { kind: 'missing' }>;
+/** A query of conditions that are answered. */
+type AnsweredQuery = Omit<SearchQuery, 'filters'> & { readonly filters: readonly AnsweredFilter[] };
 
 type Driver =
   | { readonly kind: 'ids' | 'chart' | 'times' | 'type' }
@@ -53,7 +63,8 @@ type Driver =
  * @param position where to continue; only of a plan of the same query
  * @param whole candidates without the first sort key are among the others, none is left out
  */
-export function planOf(query: SearchQuery, sql: Statement, position: Position | undefined, whole = false): Plan {
+export function planOf(asked: SearchQuery, sql: Statement, position: Position | undefined, whole = false): Plan {
+  const query: AnsweredQuery = { ...asked, filters: asked.filters.map(answered) };
   const patients = query.filters.filter(isPatientFilter);
   const patient = patients.find(({ values }) => values.length === 1);
   const driver = driverFor(whole ? { ...query, sort: [] } : query, patient !== undefined, whole);
@@ -70,9 +81,9 @@ export function planOf(query: SearchQuery, sql: Statement, position: Position | 
 
 // ---- the patient
 
-type PatientFilter = Extract<SearchFilter, { kind: 'reference' }>;
+type PatientFilter = Extract<AnsweredFilter, { kind: 'reference' }>;
 
-function isPatientFilter(filter: SearchFilter): filter is PatientFilter {
+function isPatientFilter(filter: AnsweredFilter): filter is PatientFilter {
   return (
     filter.kind === 'reference' &&
     filter.parameter.namesPatient &&
@@ -105,7 +116,7 @@ const COMMON = new Set([
 ]);
 const IDENTIFYING = new Set(['identifier', 'email', 'phone', 'telecom']);
 
-function driverFor(query: SearchQuery, inChart: boolean, whole: boolean): Driver {
+function driverFor(query: AnsweredQuery, inChart: boolean, whole: boolean): Driver {
   const { filters, sort } = query;
   const rows = filters.filter((filter): filter is RowFilter => filter.kind !== 'missing' && isDrivable(filter));
   if (filters.some((filter) => filter.parameter.code === '_id' && filter.kind === 'token' && !filter.not)) {
@@ -134,7 +145,11 @@ function driverFor(query: SearchQuery, inChart: boolean, whole: boolean): Driver
   return whole && date === undefined ? { kind: 'type' } : driverOfMany(date, rows, query);
 }
 
-function driverOfMany(date: RowFilter | undefined, rows: readonly RowFilter[], { filters, sort }: SearchQuery): Driver {
+function driverOfMany(
+  date: RowFilter | undefined,
+  rows: readonly RowFilter[],
+  { filters, sort }: AnsweredQuery,
+): Driver {
   if (date !== undefined) return { kind: 'rows', filter: date };
   const filter = rows.find(({ parameter }) => !COMMON.has(parameter.code)) ?? rows[0];
   if (filter !== undefined) {
@@ -144,7 +159,7 @@ function driverOfMany(date: RowFilter | undefined, rows: readonly RowFilter[], {
   return { kind: filters.some(isTimeFilter) && sort.length === 0 ? 'times' : 'type' };
 }
 
-function isDrivable(filter: SearchFilter): boolean {
+function isDrivable(filter: AnsweredFilter): boolean {
   if (filter.parameter.stored !== 'index') return false;
   return filter.kind !== 'token' || (!filter.not && filter.values.every(({ code }) => code !== undefined));
 }
@@ -154,7 +169,7 @@ function isSelective({ kind, parameter }: RowFilter): boolean {
   return kind === 'reference' || kind === 'string' || (kind === 'uri' && !COMMON.has(parameter.code));
 }
 
-function isTimeFilter(filter: SearchFilter): boolean {
+function isTimeFilter(filter: AnsweredFilter): boolean {
   return filter.parameter.code === '_lastUpdated' && filter.kind === 'date';
 }
 
@@ -179,7 +194,7 @@ function isStreamable(parameter: TypeSearchParameter): boolean {
 }
 
 /** Whether the candidates meet the condition by themselves. */
-function answers(driver: Driver, filter: SearchFilter): boolean {
+function answers(driver: Driver, filter: AnsweredFilter): boolean {
   if (driver.kind === 'rows' || driver.kind === 'codes') return driver.filter === filter;
   return driver.kind === 'dates' && driver.filters.includes(filter as DateFilter);
 }
@@ -190,7 +205,7 @@ const RID: OrderKey = { sql: 'r.rid', type: 'bigint', descending: false, nullabl
 
 function candidatesOf(
   driver: Driver,
-  query: SearchQuery,
+  query: AnsweredQuery,
   patientId: string | undefined,
   sql: Statement,
   position: Position | undefined,

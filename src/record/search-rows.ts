@@ -168,24 +168,34 @@ function recorded(extract: ExtractInto): RecordingSink['rows'] {
 class RecordingSink implements SearchValueSink {
   readonly rows = new Map<string, (sink: SearchValueSink) => void>();
 
-  token(param: number, system: string, code: string): void {
-    this.rows.set(`t|${param}|${system}|${code}`, (sink) => sink.token(param, system, code));
-  }
-  reference(param: number, target: string): void {
-    this.rows.set(`r|${param}|${target}`, (sink) => sink.reference(param, target));
-  }
-  date(param: number, low: number, high: number): void {
-    this.rows.set(`d|${param}|${low}|${high}`, (sink) => sink.date(param, low, high));
-  }
-  string(param: number, exact: string): void {
-    this.rows.set(`s|${param}|${exact}`, (sink) => sink.string(param, exact));
-  }
-  quantity(param: number, low: number, high: number, system: string, code: string, unit: string): void {
-    this.rows.set(`q|${param}|${low}|${high}|${system}|${code}|${unit}`, (sink) =>
-      sink.quantity(param, low, high, system, code, unit),
+  token(param: number, system: string, code: string, element: number, text: string): void {
+    this.rows.set(`t|${element}|${param}|${system}|${code}|${text}`, (sink) =>
+      sink.token(param, system, code, element, text),
     );
   }
-  uri(param: number, value: string): void {
-    this.rows.set(`u|${param}|${value}`, (sink) => sink.uri(param, value));
+  reference(param: number, target: string, element: number): void {
+    this.rows.set(`r|${element}|${param}|${target}`, (sink) => sink.reference(param, target, element));
+  }
+  date(param: number, low: number, high: number, element: number): void {
+    this.rows.set(`d|${element}|${param}|${low}|${high}`, (sink) => sink.date(param, low, high, element));
+  }
+  string(param: number, exact: string, element: number): void {
+    this.rows.set(`s|${element}|${param}|${exact}`, (sink) => sink.string(param, exact, element));
+  }
+  quantity(
+    param: number,
+    low: number,
+    high: number,
+    system: string,
+    code: string,
+    unit: string,
+    element: number,
+  ): void {
+    this.rows.set(`q|${element}|${param}|${low}|${high}|${system}|${code}|${unit}`, (sink) =>
+      sink.quantity(param, low, high, system, code, unit, element),
+    );
+  }
+  uri(param: number, value: string, element: number): void {
+    this.rows.set(`u|${element}|${param}|${value}`, (sink) => sink.uri(param, value, element));
   }
 }

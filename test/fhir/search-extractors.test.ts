@@ -71,7 +71,7 @@ function foundByFhirPath(parameter: TypeSearchParameter, resource: Resource): st
     (sink) => {
       for (const { type, value } of elements) {
         const declared = definitions.isResourceType(type) ? 'Resource' : type;
-        emitterFor(parameter, declared)?.(sink, parameter.key, value as never);
+        emitterFor(parameter, declared)?.(sink, parameter.key, value as never, 0);
       }
     },
     new Map([[parameter.key, parameter.code]]),

@@ -1,6 +1,7 @@
 /** Search as the specification words it, over a list in memory: the naive answer that the index must agree with. */
 import type { Resource } from '@medplum/fhirtypes';
-import type { SearchFilter, SearchQuery, SearchSort } from '../../src/fhir/search-query.ts';
+import type { StringFilter } from '../../src/fhir/search-filter.ts';
+import type { SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search-query.ts';
 import { folded, type SearchValueSink } from '../../src/fhir/search-values.ts';
 import { extractors } from './search-writer.ts';
 
@@ -51,7 +52,7 @@ function sortKey({ parameter, descending }: SearchSort, resource: Resource): str
   return descending ? sorted.at(-1) : sorted[0];
 }
 
-function valuesOf(parameter: SearchFilter['parameter'], resource: Resource): Value[] {
+function valuesOf(parameter: ValueFilter['parameter'], resource: Resource): Value[] {
   if (parameter.code === '_id') return [{ kind: 'token', system: '', code: resource.id as string }];
   const values: Value[] = [];
   const sink: SearchValueSink = {
@@ -68,13 +69,19 @@ function valuesOf(parameter: SearchFilter['parameter'], resource: Resource): Val
 }
 
 function holds(filter: SearchFilter, resource: Resource): boolean {
+  if (!isValueFilter(filter)) throw new Error(`${filter.kind} is not modelled`);
   const values = valuesOf(filter.parameter, resource);
   if (filter.kind === 'missing') return (values.length === 0) === filter.missing;
+  if (filter.kind === 'terms' || filter.kind === 'text') throw new Error(`${filter.kind} is not modelled`);
   const found = values.some((value) => matches(filter, value));
   return filter.kind === 'token' && filter.not ? !found : found;
 }
 
-function matches(filter: Exclude<SearchFilter, { kind: 'missing' }>, value: Value): boolean {
+function isValueFilter(filter: SearchFilter): filter is ValueFilter {
+  return 'parameter' in filter && !['composite', 'chain', 'has'].includes(filter.kind);
+}
+
+function matches(filter: Exclude<ValueFilter, { kind: 'missing' | 'terms' | 'text' }>, value: Value): boolean {
   switch (filter.kind) {
     case 'token':
       return filter.values.some(
@@ -106,8 +113,10 @@ function matches(filter: Exclude<SearchFilter, { kind: 'missing' }>, value: Valu
   }
 }
 
-function textMatches(match: 'prefix' | 'exact' | 'contains', text: string, wanted: string): boolean {
+function textMatches(match: StringFilter['match'], text: string, wanted: string): boolean {
   if (match === 'exact') return text === wanted;
+  if (match === 'whole') return folded(text) === wanted;
+  if (match === 'suffix') return folded(text).endsWith(wanted);
   return match === 'prefix' ? folded(text).startsWith(wanted) : folded(text).includes(wanted);
 }
 

@@ -96,6 +96,7 @@ async function auditSearchOf(request: FhirRequest, query: SearchQuery): Promise<
 }
 
 function narrow(search: Mutable<AuditSearch>, filter: SearchFilter): void {
+  if (!('parameter' in filter)) throw unsupported('AuditEvents have plain conditions only', filter.kind);
   const { code } = filter.parameter;
   if (filter.kind === 'date' && code === 'date') {
     narrowDate(search, filter.values.length === 1 ? filter.values[0] : undefined);
