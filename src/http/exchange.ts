@@ -61,5 +61,7 @@ export type Interaction = {
   readonly takesBody: boolean;
   /** Whether the scope for `name` on the type of the url is needed; else the interaction looks itself. */
   readonly scopeOfType: boolean;
+  /** Of an operation: its name without '$', and the canonical url of its OperationDefinition. */
+  readonly operation?: { readonly code: string; readonly definition: string };
   handle(request: FhirRequest): Promise<FhirAnswer>;
 };
