@@ -4,8 +4,13 @@
  */
 const NEEDS_QUOTES = /[\s",\\{}]/;
 
-export function numberArray(values: readonly (number | string)[]): string {
-  return `{${values.join(',')}}`;
+export function numberArray(values: readonly (number | string | null)[]): string {
+  let text = '{';
+  for (let i = 0; i < values.length; i++) {
+    if (i > 0) text += ',';
+    text += values[i] ?? 'NULL';
+  }
+  return `${text}}`;
 }
 
 export function booleanArray(values: readonly boolean[]): string {

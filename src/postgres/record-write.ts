@@ -7,15 +7,10 @@
  */
 import pg, { type Pool, type PoolClient } from 'pg';
 import { businessIdentifier, identifierToken } from '../ehr/business-identifier.ts';
-import {
-  type ReferenceColumns,
-  SearchColumns,
-  type StringColumns,
-  type TokenColumns,
-  type UriColumns,
-} from '../record/search-rows.ts';
+import { SearchColumns } from '../record/search-rows.ts';
 import type { Change, Expectation, ResourceKey } from '../record/store.ts';
 import { booleanArray, numberArray, textArray } from './arrays.ts';
+import { type KnownTexts, type NewTexts, newTexts, rowArrays } from './search-arrays.ts';
 
 const WRITE = `
 with
@@ -59,41 +54,57 @@ with
     returning r.rid
   ),
   add_token as (
-    insert into idx_token (param, patient_key, system_key, rid, code)
-    select a.* from unnest($17::integer[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[]) a, go
+    insert into idx_token (param, element, patient_key, system_key, text_key, rid, code)
+    select a.*
+      from unnest($17::integer[], $18::smallint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
+                  $23::text[]) a, go
   ),
   add_reference as (
-    insert into idx_reference (param, rid, target)
-    select a.* from unnest($22::integer[], $23::bigint[], $24::text[]) a, go
+    insert into idx_reference (param, element, rid, target)
+    select a.* from unnest($24::integer[], $25::smallint[], $26::bigint[], $27::text[]) a, go
   ),
   add_date as (
-    insert into idx_date (param, wide, patient_key, rid, low, high)
+    insert into idx_date (param, wide, element, patient_key, rid, low, high)
     select a.*
-      from unnest($25::integer[], $26::boolean[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[]) a, go
+      from unnest($28::integer[], $29::boolean[], $30::smallint[], $31::bigint[], $32::bigint[], $33::bigint[],
+                  $34::bigint[]) a, go
   ),
   add_string as (
-    insert into idx_string (param, rid, folded, exact)
-    select a.* from unnest($31::integer[], $32::bigint[], $33::text[], $34::text[]) a, go
+    insert into idx_string (param, element, rid, folded, exact)
+    select a.* from unnest($35::integer[], $36::smallint[], $37::bigint[], $38::text[], $39::text[]) a, go
   ),
   add_quantity as (
-    insert into idx_quantity (param, patient_key, rid, low, high, system_key, code, unit)
+    insert into idx_quantity (param, element, rid, low, high, system_key, canon_low, canon_high, code, unit, canon_code)
     select a.*
-      from unnest($35::integer[], $36::bigint[], $37::bigint[], $38::double precision[], $39::double precision[],
-                  $40::bigint[], $41::text[], $42::text[]) a, go
+      from unnest($40::integer[], $41::smallint[], $42::bigint[], $43::double precision[], $44::double precision[],
+                  $45::bigint[], $46::double precision[], $47::double precision[], $48::text[], $49::text[],
+                  $50::text[]) a, go
   ),
   add_uri as (
-    insert into idx_uri (param, rid, value)
-    select a.* from unnest($43::integer[], $44::bigint[], $45::text[]) a, go
+    insert into idx_uri (param, element, rid, value)
+    select a.* from unnest($51::integer[], $52::smallint[], $53::bigint[], $54::text[]) a, go
+  ),
+  add_text as (
+    insert into token_text (param, system_key, text_key, code, folded)
+    select a.*
+      from unnest($55::integer[], $56::bigint[], $57::bigint[], $58::text[], $59::text[])
+           a (param, system_key, text_key, code, folded), go
+     where not exists (
+       select from token_text t
+        where t.param = a.param and t.text_key = a.text_key and t.code = a.code and t.system_key = a.system_key)
+  ),
+  unread as (
+    insert into idx_text_pending (rid) select rid from version where not deleted
   ),
   new_audit as (
     insert into audit_event (event_id, recorded, patient_id, agent, type, subtype, action, outcome, request_id, body)
     select a.*
-      from unnest($46::uuid[], $47::timestamptz[], $48::text[], $49::text[], $50::text[], $51::text[],
-                  $52::"char"[], $53::smallint[], $54::text[], $55::text[]) a, go
+      from unnest($60::uuid[], $61::timestamptz[], $62::text[], $63::text[], $64::text[], $65::text[],
+                  $66::"char"[], $67::smallint[], $68::text[], $69::text[]) a, go
   ),
   course as (
     insert into course_patient (patient_id, next_check_at)
-    select c.* from unnest($56::text[], $57::timestamptz[]) c, go
+    select c.* from unnest($70::text[], $71::timestamptz[]) c, go
     on conflict (patient_id) do update set next_check_at = excluded.next_check_at
   ),
   -- Deliveries: one for every version and every target in force, numbered in the order of commits.
@@ -133,39 +144,44 @@ const REMOVE = `
 with
   remove_token as (
     delete from idx_token i
-     using unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
-           as old (param, patient_key, system_key, rid, code)
+     using unnest($1::integer[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
+           as old (param, element, patient_key, system_key, text_key, rid, code)
      where i.param = old.param and i.code = old.code and i.patient_key = old.patient_key
        and i.system_key = old.system_key and i.rid = old.rid
+       and i.element = old.element and i.text_key is not distinct from old.text_key
   ),
   remove_reference as (
     delete from idx_reference i
-     using unnest($6::integer[], $7::bigint[], $8::text[]) as old (param, rid, target)
-     where i.param = old.param and i.target = old.target and i.rid = old.rid
+     using unnest($8::integer[], $9::smallint[], $10::bigint[], $11::text[]) as old (param, element, rid, target)
+     where i.param = old.param and i.target = old.target and i.rid = old.rid and i.element = old.element
   ),
   remove_date as (
     delete from idx_date i
-     using unnest($9::integer[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-           as old (param, patient_key, rid, low, high)
+     using unnest($12::integer[], $13::boolean[], $14::smallint[], $15::bigint[], $16::bigint[], $17::bigint[],
+                  $18::bigint[])
+           as old (param, wide, element, patient_key, rid, low, high)
      where i.param = old.param and i.patient_key = old.patient_key and i.low = old.low and i.rid = old.rid
-       and i.high = old.high
+       and i.high = old.high and i.element = old.element
   ),
   remove_string as (
     delete from idx_string i
-     using unnest($14::integer[], $15::bigint[], $16::text[], $17::text[]) as old (param, rid, folded, exact)
+     using unnest($19::integer[], $20::smallint[], $21::bigint[], $22::text[], $23::text[])
+           as old (param, element, rid, folded, exact)
      where i.param = old.param and i.folded = old.folded and i.rid = old.rid and i.exact = old.exact
+       and i.element = old.element
   ),
   remove_quantity as (
     delete from idx_quantity i
-     using unnest($18::integer[], $19::bigint[], $20::double precision[], $21::double precision[], $22::bigint[],
-                  $23::text[], $24::text[])
-           as old (param, rid, low, high, system_key, code, unit)
-     where i.param = old.param and i.code = old.code and i.low = old.low and i.rid = old.rid and i.high = old.high
-       and i.system_key = old.system_key and i.unit = old.unit
+     using unnest($24::integer[], $25::smallint[], $26::bigint[], $27::double precision[], $28::double precision[],
+                  $29::bigint[], $30::double precision[], $31::double precision[], $32::text[], $33::text[],
+                  $34::text[])
+           as old (param, element, rid, low, high, system_key, canon_low, canon_high, code, unit, canon_code)
+     where i.param = old.param and i.low = old.low and i.rid = old.rid and i.high = old.high
+       and i.system_key = old.system_key and i.code = old.code and i.unit = old.unit and i.element = old.element
   )
 delete from idx_uri i
- using unnest($25::integer[], $26::bigint[], $27::text[]) as old (param, rid, value)
- where i.param = old.param and i.value = old.value and i.rid = old.rid`;
+ using unnest($35::integer[], $36::smallint[], $37::bigint[], $38::text[]) as old (param, element, rid, value)
+ where i.param = old.param and i.value = old.value and i.rid = old.rid and i.element = old.element`;
 
 const NOTHING_EXPECTED: Expectation = { outsideCourse: [], existing: [] };
 
@@ -220,26 +236,37 @@ function joined(writes: readonly NewWrite[]): NewWrite {
 }
 
 async function writeNew(pool: Pool, clinic: string, { change, expectation }: NewWrite): Promise<NewWriteAnswer> {
+  const texts = newTexts(change.added.token, knownTextsOf(pool));
   const { rows } = await pool.query<WriteRow>({
     name: 'record-write',
     text: WRITE,
-    values: writeValues(clinic, change, expectation),
+    values: writeValues(clinic, change, expectation, texts),
   });
   const row = rows[0] as WriteRow;
   if (!row.outside_course) return 'in-course';
   if (row.missing.length > 0) return { missing: row.missing.map(keyOf) };
+  texts.remember();
   return 'written';
+}
+
+const knownTexts = new WeakMap<Pool, KnownTexts>();
+
+function knownTextsOf(pool: Pool): KnownTexts {
+  const known = knownTexts.get(pool) ?? new Set();
+  knownTexts.set(pool, known);
+  return known;
 }
 
 /** Writes a change inside the caller's transaction, whose locks make every expectation true. */
 export async function writeChange(client: PoolClient, clinic: string, change: Change): Promise<void> {
   const removing = isEmpty(change.removed)
     ? undefined
-    : client.query({ name: 'record-remove', text: REMOVE, values: removeValues(change) });
+    : client.query({ name: 'record-remove', text: REMOVE, values: rowArrays(change.removed) });
   const writing = client.query<WriteRow>({
     name: 'record-write',
     text: WRITE,
-    values: writeValues(clinic, change, NOTHING_EXPECTED),
+    // Nothing is remembered: the transaction may yet be rolled back.
+    values: writeValues(clinic, change, NOTHING_EXPECTED, newTexts(change.added.token, new Set())),
   });
   const [, { rows }] = await Promise.all([removing, writing]);
   const expected = change.versions.filter((version) => version.version > 1).length;
@@ -264,9 +291,9 @@ function isEmpty(columns: Change['removed']): boolean {
   );
 }
 
-function writeValues(clinic: string, change: Change, expectation: Expectation): unknown[] {
+function writeValues(clinic: string, change: Change, expectation: Expectation, texts: NewTexts): unknown[] {
   const { versions, added, audit, courses } = change;
-  const texts = Buffer.from(versions.map((version) => version.content).join(''));
+  const contents = Buffer.from(versions.map((version) => version.content).join(''));
   let at = 1;
   const textAt: number[] = [];
   const textBytes: number[] = [];
@@ -276,7 +303,6 @@ function writeValues(clinic: string, change: Change, expectation: Expectation): 
     textBytes.push(bytes);
     at += bytes;
   }
-  const { token, reference, date, string, quantity, uri } = added;
   return [
     textArray(expectation.outsideCourse),
     textArray(expectation.existing.map((key) => key.type)),
@@ -293,25 +319,9 @@ function writeValues(clinic: string, change: Change, expectation: Expectation): 
     numberArray(textBytes),
     textArray(versions.map((version) => version.intent)),
     textArray(versions.map(({ type, id }) => identifierToken(businessIdentifier(clinic, type, id)))),
-    texts,
-    ...tokenValues(token),
-    ...referenceValues(reference),
-    numberArray(date.param),
-    booleanArray(date.wide),
-    numberArray(date.patient),
-    numberArray(date.rid),
-    numberArray(date.low),
-    numberArray(date.high),
-    ...stringValues(string),
-    numberArray(quantity.param),
-    numberArray(quantity.patient),
-    numberArray(quantity.rid),
-    numberArray(quantity.low),
-    numberArray(quantity.high),
-    numberArray(quantity.system),
-    textArray(quantity.code),
-    textArray(quantity.unit),
-    ...uriValues(uri),
+    contents,
+    ...rowArrays(added),
+    ...texts.arrays,
     textArray(audit.map((row) => row.eventId)),
     textArray(audit.map((row) => row.recorded)),
     textArray(audit.map((row) => row.patientId)),
@@ -325,41 +335,4 @@ function writeValues(clinic: string, change: Change, expectation: Expectation): 
     textArray(courses.map((course) => course.patientId)),
     textArray(courses.map((course) => course.nextCheckAt)),
   ];
-}
-
-function removeValues({ removed: { token, reference, date, string, quantity, uri } }: Change): unknown[] {
-  return [
-    ...tokenValues(token),
-    ...referenceValues(reference),
-    numberArray(date.param),
-    numberArray(date.patient),
-    numberArray(date.rid),
-    numberArray(date.low),
-    numberArray(date.high),
-    ...stringValues(string),
-    numberArray(quantity.param),
-    numberArray(quantity.rid),
-    numberArray(quantity.low),
-    numberArray(quantity.high),
-    numberArray(quantity.system),
-    textArray(quantity.code),
-    textArray(quantity.unit),
-    ...uriValues(uri),
-  ];
-}
-
-function tokenValues({ param, patient, system, rid, code }: TokenColumns): string[] {
-  return [numberArray(param), numberArray(patient), numberArray(system), numberArray(rid), textArray(code)];
-}
-
-function referenceValues({ param, rid, target }: ReferenceColumns): string[] {
-  return [numberArray(param), numberArray(rid), textArray(target)];
-}
-
-function stringValues({ param, rid, folded, exact }: StringColumns): string[] {
-  return [numberArray(param), numberArray(rid), textArray(folded), textArray(exact)];
-}
-
-function uriValues({ param, rid, value }: UriColumns): string[] {
-  return [numberArray(param), numberArray(rid), textArray(value)];
 }

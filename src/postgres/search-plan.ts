@@ -303,7 +303,7 @@ function distinctRows(
   return `(select distinct i.rid from (${rows.join(' union all ')}) i order by i.rid offset 0)`;
 }
 
-const HAS_PATIENT: ReadonlySet<string> = new Set(['token', 'date', 'quantity', 'number']);
+const HAS_PATIENT: ReadonlySet<string> = new Set(['token', 'date']);
 
 const CODE_ORDER: OrderKey[] = [
   { sql: 'd.patient_key', type: 'bigint', descending: false, nullable: false },

@@ -9,46 +9,63 @@ import { folded, indexable, key64, type SearchValueSink } from '../fhir/search-v
 /** Ranges longer than a day are indexed apart, so that a search by date can be bounded below (idx_date.wide). */
 export const WIDE_MS = 86_400_000;
 
-export type TokenColumns = { param: number[]; patient: string[]; system: string[]; rid: string[]; code: string[] };
-export type ReferenceColumns = { param: number[]; rid: string[]; target: string[] };
+/** `text` is what the sink was given ('' for none); the database keeps its key, and each text once. */
+export type TokenColumns = {
+  param: number[];
+  element: number[];
+  patient: string[];
+  system: string[];
+  text: string[];
+  rid: string[];
+  code: string[];
+};
+export type ReferenceColumns = { param: number[]; element: number[]; rid: string[]; target: string[] };
 export type DateColumns = {
   param: number[];
   wide: boolean[];
+  element: number[];
   patient: string[];
   rid: string[];
   low: number[];
   high: number[];
 };
-export type StringColumns = { param: number[]; rid: string[]; folded: string[]; exact: string[] };
+export type StringColumns = { param: number[]; element: number[]; rid: string[]; folded: string[]; exact: string[] };
+/** The canonical columns are null where the unit is not one of UCUM. */
 export type QuantityColumns = {
   param: number[];
-  patient: string[];
+  element: number[];
   rid: string[];
   low: number[];
   high: number[];
   system: string[];
+  canonicalLow: (number | null)[];
+  canonicalHigh: (number | null)[];
   code: string[];
   unit: string[];
+  canonicalCode: (string | null)[];
 };
-export type UriColumns = { param: number[]; rid: string[]; value: string[] };
+export type UriColumns = { param: number[]; element: number[]; rid: string[]; value: string[] };
 
 /** Rows of all kinds, column by column. All arrays of one kind have the same length. */
 export class SearchColumns {
-  readonly token: TokenColumns = { param: [], patient: [], system: [], rid: [], code: [] };
-  readonly reference: ReferenceColumns = { param: [], rid: [], target: [] };
-  readonly date: DateColumns = { param: [], wide: [], patient: [], rid: [], low: [], high: [] };
-  readonly string: StringColumns = { param: [], rid: [], folded: [], exact: [] };
+  readonly token: TokenColumns = { param: [], element: [], patient: [], system: [], text: [], rid: [], code: [] };
+  readonly reference: ReferenceColumns = { param: [], element: [], rid: [], target: [] };
+  readonly date: DateColumns = { param: [], wide: [], element: [], patient: [], rid: [], low: [], high: [] };
+  readonly string: StringColumns = { param: [], element: [], rid: [], folded: [], exact: [] };
   readonly quantity: QuantityColumns = {
     param: [],
-    patient: [],
+    element: [],
     rid: [],
     low: [],
     high: [],
     system: [],
+    canonicalLow: [],
+    canonicalHigh: [],
     code: [],
     unit: [],
+    canonicalCode: [],
   };
-  readonly uri: UriColumns = { param: [], rid: [], value: [] };
+  readonly uri: UriColumns = { param: [], element: [], rid: [], value: [] };
 
   append(other: SearchColumns): void {
     appendColumns(this.token, other.token);
@@ -83,55 +100,72 @@ class ColumnSink implements SearchValueSink {
     this.#patient = patient;
   }
 
-  token(param: number, system: string, code: string): void {
+  token(param: number, system: string, code: string, element: number, text: string): void {
     const columns = this.#columns.token;
     columns.param.push(param);
+    columns.element.push(element);
     columns.patient.push(this.#patient);
     columns.system.push(key64(system));
+    columns.text.push(text);
     columns.rid.push(this.#rid);
     columns.code.push(indexable(code));
   }
 
-  reference(param: number, target: string): void {
+  reference(param: number, target: string, element: number): void {
     const columns = this.#columns.reference;
     columns.param.push(param);
+    columns.element.push(element);
     columns.rid.push(this.#rid);
     columns.target.push(indexable(target));
   }
 
-  date(param: number, low: number, high: number): void {
+  date(param: number, low: number, high: number, element: number): void {
     const columns = this.#columns.date;
     columns.param.push(param);
     columns.wide.push(high - low > WIDE_MS);
+    columns.element.push(element);
     columns.patient.push(this.#patient);
     columns.rid.push(this.#rid);
     columns.low.push(low);
     columns.high.push(high);
   }
 
-  string(param: number, exact: string): void {
+  string(param: number, exact: string, element: number): void {
     const columns = this.#columns.string;
     columns.param.push(param);
+    columns.element.push(element);
     columns.rid.push(this.#rid);
     columns.folded.push(indexable(folded(exact)));
     columns.exact.push(exact);
   }
 
-  quantity(param: number, low: number, high: number, system: string, code: string, unit: string): void {
+  quantity(
+    param: number,
+    low: number,
+    high: number,
+    system: string,
+    code: string,
+    unit: string,
+    element: number,
+  ): void {
     const columns = this.#columns.quantity;
     columns.param.push(param);
-    columns.patient.push(this.#patient);
+    columns.element.push(element);
     columns.rid.push(this.#rid);
     columns.low.push(low);
     columns.high.push(high);
     columns.system.push(key64(system));
+    columns.canonicalLow.push(null);
+    columns.canonicalHigh.push(null);
     columns.code.push(indexable(code));
     columns.unit.push(indexable(unit));
+    columns.canonicalCode.push(null);
   }
 
-  uri(param: number, value: string): void {
+  uri(param: number, value: string, element: number): void {
     const columns = this.#columns.uri;
     columns.param.push(param);
+    columns.element.push(element);
     columns.rid.push(this.#rid);
     columns.value.push(indexable(value));
   }

@@ -4,7 +4,8 @@ import type { Pool } from 'pg';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { searchExtractors } from '../../src/fhir/search-extractors.ts';
 import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
-import { booleanArray, numberArray, textArray } from '../../src/postgres/arrays.ts';
+import { numberArray, textArray } from '../../src/postgres/arrays.ts';
+import { newTexts, rowArrays } from '../../src/postgres/search-arrays.ts';
 import { SearchColumns } from '../../src/record/search-rows.ts';
 
 export const registry = searchParameterRegistry(loadDefinitions());
@@ -59,6 +60,9 @@ export function searchWriter(pool: Pool, clock: Clock = () => Date.parse('2026-0
       ],
     );
     await insertRows(pool, columns);
+    await pool.query('insert into idx_text_pending select unnest($1::bigint[])', [
+      numberArray(rows.map(({ rid }) => rid)),
+    ]);
   }
 
   async function remove(type: string, id: string): Promise<void> {
@@ -77,56 +81,38 @@ async function forget(pool: Pool, rids: readonly string[]): Promise<void> {
   }
 }
 
-async function insertRows(pool: Pool, { token, reference, date, string, quantity, uri }: SearchColumns): Promise<void> {
-  await pool.query(
-    `insert into idx_token (param, patient_key, system_key, rid, code)
-     select * from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])`,
-    [
-      numberArray(token.param),
-      numberArray(token.patient),
-      numberArray(token.system),
-      numberArray(token.rid),
-      textArray(token.code),
-    ],
-  );
-  await pool.query(
-    'insert into idx_reference (param, rid, target) select * from unnest($1::integer[], $2::bigint[], $3::text[])',
-    [numberArray(reference.param), numberArray(reference.rid), textArray(reference.target)],
-  );
-  await pool.query(
-    `insert into idx_date (param, wide, patient_key, rid, low, high)
-     select * from unnest($1::integer[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])`,
-    [
-      numberArray(date.param),
-      booleanArray(date.wide),
-      numberArray(date.patient),
-      numberArray(date.rid),
-      numberArray(date.low),
-      numberArray(date.high),
-    ],
-  );
-  await pool.query(
-    `insert into idx_string (param, rid, folded, exact)
-     select * from unnest($1::integer[], $2::bigint[], $3::text[], $4::text[])`,
-    [numberArray(string.param), numberArray(string.rid), textArray(string.folded), textArray(string.exact)],
-  );
-  await pool.query(
-    `insert into idx_quantity (param, patient_key, rid, low, high, system_key, code, unit)
-     select * from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::double precision[], $5::double precision[],
-                          $6::bigint[], $7::text[], $8::text[])`,
-    [
-      numberArray(quantity.param),
-      numberArray(quantity.patient),
-      numberArray(quantity.rid),
-      numberArray(quantity.low),
-      numberArray(quantity.high),
-      numberArray(quantity.system),
-      textArray(quantity.code),
-      textArray(quantity.unit),
-    ],
-  );
-  await pool.query(
-    'insert into idx_uri (param, rid, value) select * from unnest($1::integer[], $2::bigint[], $3::text[])',
-    [numberArray(uri.param), numberArray(uri.rid), textArray(uri.value)],
-  );
+const INSERT_ROWS = `
+with
+  token as (
+    insert into idx_token (param, element, patient_key, system_key, text_key, rid, code)
+    select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
+  ),
+  reference as (
+    insert into idx_reference (param, element, rid, target)
+    select * from unnest($8::integer[], $9::smallint[], $10::bigint[], $11::text[])
+  ),
+  date as (
+    insert into idx_date (param, wide, element, patient_key, rid, low, high)
+    select * from unnest($12::integer[], $13::boolean[], $14::smallint[], $15::bigint[], $16::bigint[], $17::bigint[],
+                         $18::bigint[])
+  ),
+  string as (
+    insert into idx_string (param, element, rid, folded, exact)
+    select * from unnest($19::integer[], $20::smallint[], $21::bigint[], $22::text[], $23::text[])
+  ),
+  quantity as (
+    insert into idx_quantity (param, element, rid, low, high, system_key, canon_low, canon_high, code, unit, canon_code)
+    select * from unnest($24::integer[], $25::smallint[], $26::bigint[], $27::double precision[],
+                         $28::double precision[], $29::bigint[], $30::double precision[], $31::double precision[],
+                         $32::text[], $33::text[], $34::text[])
+  ),
+  uri as (
+    insert into idx_uri (param, element, rid, value)
+    select * from unnest($35::integer[], $36::smallint[], $37::bigint[], $38::text[])
+  )
+insert into token_text (param, system_key, text_key, code, folded)
+select * from unnest($39::integer[], $40::bigint[], $41::bigint[], $42::text[], $43::text[])`;
+
+async function insertRows(pool: Pool, columns: SearchColumns): Promise<void> {
+  await pool.query(INSERT_ROWS, [...rowArrays(columns), ...newTexts(columns.token, new Set()).arrays]);
 }
