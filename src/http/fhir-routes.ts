@@ -4,6 +4,8 @@ import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
+import { everythingOperations } from './operations/everything.ts';
+import { operationRoutes } from './operations/operation-routes.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
 import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
 import { bundleInteraction } from './rest/bundle.ts';
@@ -29,6 +31,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
   };
 
   const handling = { answerGet, isResourceType, validate: createValidator(definitions).validate };
+  const operations = [...everythingOperations(definitions.resourceTypes)];
   const routes: Record<string, Record<string, Interaction>> = {
     '/': { POST: bundleInteraction(handling) },
     '/:type': { GET: searchByGet(registry), POST: create, PUT: conditionalUpdate, DELETE: conditionalDelete },
@@ -42,6 +45,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     '/AuditEvent/:id': { GET: readAuditEvent },
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},
+    ...operationRoutes(operations, handling),
     '/PlanDefinition/:id/$apply': { POST: planDefinitionApply(handling, registry) },
     '/CarePlan/:id/$record-infusion': { POST: recordInfusionSession(handling) },
     '/CarePlan/:id/$record-integration': { POST: recordIntegrationSession(handling) },

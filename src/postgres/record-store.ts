@@ -15,6 +15,7 @@ import type {
   UnitOfWork,
 } from '../record/store.ts';
 import { textArray } from './arrays.ts';
+import { everythingReader } from './everything.ts';
 import { gathered } from './gathered.ts';
 import { type NewWrite, writeAllNew, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, search } from './search.ts';
@@ -40,6 +41,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
     history: (type, id, page) => history(pool, readCurrent, type, id, page),
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
+    everything: everythingReader(pool, registry, cursorKey),
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     newRids: (count) => newRids(pool, count),
     writeNew: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),

@@ -10,10 +10,13 @@ import type { Position } from './search-plan.ts';
 /** 32 secret bytes, the same in all processes of a service. */
 export type CursorKey = Uint8Array;
 
+/** What a cursor belongs to. */
+export type BoundTo = Pick<SearchQuery, 'type' | 'used'>;
+
 const NONCE = 12;
 const TAG = 16;
 
-export function sealCursor(position: Position, query: SearchQuery, key: CursorKey): string {
+export function sealCursor(position: Position, query: BoundTo, key: CursorKey): string {
   const nonce = randomBytes(NONCE);
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(digestOf(query));
   const sealed = Buffer.concat([cipher.update(JSON.stringify(position)), cipher.final()]);
@@ -21,7 +24,7 @@ export function sealCursor(position: Position, query: SearchQuery, key: CursorKe
 }
 
 /** @throws Failure `invalid` for one that was changed, or belongs to another search or service */
-export function openCursor(text: string, query: SearchQuery, key: CursorKey): Position {
+export function openCursor(text: string, query: BoundTo, key: CursorKey): Position {
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.length <= NONCE + TAG) throw foreign();
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE))
@@ -39,7 +42,7 @@ export function openCursor(text: string, query: SearchQuery, key: CursorKey): Po
 /** Page size, totals and includes may differ from page to page; conditions and order may not. */
 const FREE = new Set(['_count', '_total', '_include', '_revinclude', '_summary']);
 
-function digestOf(query: SearchQuery): Buffer {
+function digestOf(query: BoundTo): Buffer {
   const bound = query.used.filter(([name]) => !FREE.has(name));
   return hash('sha256', JSON.stringify([query.type, bound]), 'buffer');
 }

@@ -19,6 +19,7 @@ export function createRecord(parts: RecordParts): ClinicRecord {
       return found;
     },
     search: (query) => store.search(query),
+    everything: (query) => store.everything(query),
     write: (requests, context) => write(parts, requests, context),
   };
 }

@@ -7,6 +7,7 @@
 import type { Resource } from '@medplum/fhirtypes';
 import type { AuditContext } from '../audit/event.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
+import type { EverythingPage, EverythingQuery } from './everything.ts';
 
 /** One version of one resource, as it is stored and served. */
 export type StoredResource = {
@@ -77,6 +78,8 @@ export type ClinicRecord = {
   /** Newest first. @throws Failure `not-found` */
   history(type: string, id: string, page: { readonly count: number; readonly cursor?: string }): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
+  /** A page of a compartment and what it refers to; empty when there is no such compartment. */
+  everything(query: EverythingQuery): Promise<EverythingPage>;
   /** All changes or none, with their audit entry; results in the order of the requests. */
   write(requests: readonly WriteRequest[], context: WriteContext): Promise<readonly WriteResult[]>;
 };

@@ -5,6 +5,7 @@
  */
 import type { AuditRow } from '../audit/event.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
+import type { EverythingPage, EverythingQuery } from './everything.ts';
 import type { HistoryPage, SearchPage, StoredResource } from './record.ts';
 import type { SearchColumns } from './search-rows.ts';
 
@@ -81,6 +82,7 @@ export type RecordStore = {
   readVersion(type: string, id: string, version: number): Promise<StoredResource | undefined>;
   history(type: string, id: string, page: { count: number; cursor?: string }): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
+  everything(query: EverythingQuery): Promise<EverythingPage>;
   match(criterion: Criterion): Promise<readonly Match[]>;
   readonly newRids: NewRids;
   /**

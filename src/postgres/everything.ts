@@ -1,0 +1,286 @@
+/**
+ * The pages of `$everything` (src/record/everything.ts says what they hold).
+ *
+ * Three stretches one after the other, each in the order of row ids, which never change: the focus, the members, what
+ * they refer to. A page is a place in a stretch, so it costs the same wherever it is. What members refer to is read
+ * from their text: not every reference has a search parameter, and attachments have none.
+ */
+import type { Pool } from 'pg';
+import { careDates } from '../fhir/care-dates.ts';
+import { compartmentParameters } from '../fhir/compartments.ts';
+import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
+import { OPEN_HIGH, OPEN_LOW } from '../fhir/search-values.ts';
+import type { EverythingPage, EverythingQuery } from '../record/everything.ts';
+import type { StoredResource } from '../record/record.ts';
+import { numberArray, textArray } from './arrays.ts';
+import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
+
+export type EverythingReader = (query: EverythingQuery) => Promise<EverythingPage>;
+
+export function everythingReader(
+  pool: Pool,
+  registry: SearchParameterRegistry,
+  cursorKey: CursorKey,
+): EverythingReader {
+  const keys = indexKeys(registry);
+  return async (query) => {
+    const bound = { type: `${query.compartment}$everything`, used: [['', query.asked] as const] };
+    let place: Place =
+      query.cursor === undefined ? { stretch: 0, after: '0' } : placeOf(openCursor(query.cursor, bound, cursorKey));
+    const found: Found[] = [];
+    for (;;) {
+      // One more than the page holds tells whether there is a next one.
+      found.push(...(await stretchFrom(pool, keys(), query, place, query.count + 1 - found.length)));
+      if (found.length > query.count || place.stretch === LAST) break;
+      place = { stretch: place.stretch + 1, after: '0' };
+    }
+    const page = found.slice(0, query.count);
+    const last = page.at(-1);
+    const resources = page.map(({ row, stretch }) => ({
+      stored: stored(row),
+      mode: stretch === LAST ? ('include' as const) : ('match' as const),
+    }));
+    if (found.length <= query.count || last === undefined) return { resources };
+    return { resources, next: sealCursor([String(last.stretch), last.row.rid], bound, cursorKey) };
+  };
+}
+
+/** 0 the focus, 1 the members, 2 what they refer to. */
+type Place = { readonly stretch: number; readonly after: string };
+const LAST = 2;
+
+function placeOf([stretch, after]: readonly (string | null)[]): Place {
+  return { stretch: Number(stretch), after: String(after) };
+}
+
+// ---- the keys of index rows that a statement needs
+
+type Keys = {
+  /** Of the compartment's search parameters. */
+  readonly members: Readonly<Record<EverythingQuery['compartment'], string>>;
+  /** Of every reference parameter, beside the type that it may name. */
+  readonly naming: { readonly types: string; readonly params: string };
+  readonly security: string;
+  readonly care: string;
+};
+
+function indexKeys(registry: SearchParameterRegistry): () => Keys {
+  let keys: Keys | undefined;
+  return () => {
+    keys ??= readKeys(registry);
+    return keys;
+  };
+}
+
+function readKeys(registry: SearchParameterRegistry): Keys {
+  const { definitions } = registry;
+  const types = definitions.resourceTypes;
+  const rowsOf = (codesOf: (type: string) => readonly string[]) =>
+    numberArray([
+      ...new Set(types.flatMap((type) => codesOf(type).flatMap((code) => registry.of(type).get(code)?.rows ?? []))),
+    ]);
+  const naming = types.flatMap((type) =>
+    [...registry.of(type).values()]
+      .filter(({ kind, stored }) => kind === 'reference' && stored === 'index')
+      .flatMap(({ targets, rows }) => targets.flatMap((target) => rows.map((param) => ({ target, param })))),
+  );
+  return {
+    members: {
+      Patient: rowsOf((type) => compartmentParameters('Patient', type, definitions)),
+      Encounter: rowsOf((type) => compartmentParameters('Encounter', type, definitions)),
+    },
+    naming: {
+      types: textArray(naming.map(({ target }) => target)),
+      params: numberArray(naming.map(({ param }) => param)),
+    },
+    security: rowsOf(() => ['_security']),
+    care: rowsOf((type) => careDates[type] ?? []),
+  };
+}
+
+// ---- one stretch
+
+type Row = {
+  rid: string;
+  type: string;
+  id: string;
+  version: number;
+  last_updated: string;
+  method: StoredResource['method'];
+  patient_id: string | null;
+  content: string;
+};
+
+type Found = { readonly row: Row; readonly stretch: number };
+
+async function stretchFrom(
+  pool: Pool,
+  keys: Keys,
+  query: EverythingQuery,
+  { stretch, after }: Place,
+  limit: number,
+): Promise<Found[]> {
+  const scope = query.id === undefined ? 'all' : 'one';
+  const names = ['focus', 'members', 'supporting'] as const;
+  const name = names[stretch] as (typeof names)[number];
+  const text = STATEMENTS[scope][name];
+  const parameters: Readonly<Record<string, string | number | null>> = {
+    focusType: query.compartment,
+    focusId: query.id ?? '',
+    target: `${query.compartment}/${query.id ?? ''}`,
+    params: keys.members[query.compartment],
+    security: keys.security,
+    care: keys.care,
+    namedTypes: keys.naming.types,
+    namedParams: keys.naming.params,
+    visible: textArray(query.visible),
+    members: textArray(query.members),
+    supporting: textArray(query.supporting),
+    low: query.start ?? OPEN_LOW,
+    high: query.end ?? OPEN_HIGH,
+    dated: query.start !== undefined || query.end !== undefined ? 1 : 0,
+    since: query.since === undefined ? '-infinity' : new Date(query.since).toISOString(),
+    after,
+    limit,
+  };
+  const values = text.names.map((each) => parameters[each] ?? null);
+  const { rows } = await pool.query<Row>({ name: `everything-${scope}-${name}`, text: text.sql, values });
+  return rows.map((row) => ({ row, stretch }));
+}
+
+const UTC = `to_char(p.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as last_updated`;
+const SERVED = `p.rid, p.type, p.id, p.version, ${UTC}, v.method, p.patient_id, v.content`;
+const CONTENT = 'join resource_version v on v.rid = p.rid and v.version = p.version';
+
+/** A psychotherapy note, and what is labelled as one: it leaves under an authorization of its own (rule R-21). */
+const NO_NOTE = `not exists (
+  select from idx_token t
+   where t.rid = p.rid and t.param = any ({security}::integer[]) and t.code in ('PSYTHPN', 'HIPAAPsyNotes', 'NOAUTH')
+)`;
+
+const IN_PERIOD = `({dated}::integer = 0
+  or exists (
+    select from idx_date d
+     where d.rid = p.rid and d.param = any ({care}::integer[]) and d.low <= {high}::bigint and d.high >= {low}::bigint
+  )
+  or not exists (select from idx_date d where d.rid = p.rid and d.param = any ({care}::integer[]))
+)`;
+
+const SINCE = 'p.last_updated >= {since}::timestamptz';
+
+const IS_FOCUS = 'p.type = {focusType} and p.id = {focusId}';
+
+/** Every resource of one compartment but its focus. */
+const IN_ONE = `
+select distinct i.rid from idx_reference i where i.param = any ({params}::integer[]) and i.target = {target}`;
+
+/** A literal reference, or an attachment that is a Binary of this service. */
+const NAMED = `'"(reference":"|url":"(?=Binary/))([A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64})["/]'`;
+
+const IN_SOME = `exists (
+  select from idx_reference i
+   where i.rid = p.rid and i.param = any ({params}::integer[]) and starts_with(i.target, 'Patient/')
+)`;
+
+const STATEMENTS = {
+  one: {
+    focus: statement(`
+select ${SERVED}
+  from resource p
+  ${CONTENT}
+ where ${IS_FOCUS} and p.rid > {after}::bigint and not p.deleted
+   and p.type = any ({members}::text[]) and ${SINCE} and ${NO_NOTE}
+ limit {limit}::bigint`),
+    members: statement(`
+with member as (${IN_ONE} and i.rid > {after}::bigint)
+select ${SERVED}
+  from member m
+  join resource p on p.rid = m.rid
+  ${CONTENT}
+ where not p.deleted and not (${IS_FOCUS}) and p.type = any ({members}::text[]) and ${SINCE} and ${NO_NOTE} and ${IN_PERIOD}
+ order by p.rid
+ limit {limit}::bigint`),
+    supporting: statement(`
+with
+  member as materialized (
+    select p.rid, p.version
+      from (${IN_ONE} union select p.rid from resource p where ${IS_FOCUS}) m
+      join resource p on p.rid = m.rid
+     where not p.deleted and p.type = any ({visible}::text[]) and ${NO_NOTE} and (${IN_PERIOD} or ${IS_FOCUS})
+  ),
+  named as materialized (
+    select distinct found.name[2] as name
+      from member m
+      join resource_version w on w.rid = m.rid and w.version = m.version
+     cross join lateral regexp_matches(w.content, ${NAMED}, 'g') found (name)
+  )
+select ${SERVED}
+  from named n
+  join resource p on p.type = split_part(n.name, '/', 1) and p.id = split_part(n.name, '/', 2)
+  ${CONTENT}
+ where p.rid > {after}::bigint and not p.deleted and p.type = any ({supporting}::text[]) and ${SINCE} and ${NO_NOTE}
+   and not exists (select from member m where m.rid = p.rid)
+ order by p.rid
+ limit {limit}::bigint`),
+  },
+  all: {
+    focus: statement(`
+select ${SERVED}
+  from resource p
+  ${CONTENT}
+ where p.type = 'Patient' and p.rid > {after}::bigint and not p.deleted
+   and p.type = any ({members}::text[]) and ${SINCE} and ${NO_NOTE}
+ order by p.rid
+ limit {limit}::bigint`),
+    members: statement(`
+select ${SERVED}
+  from resource p
+  ${CONTENT}
+ where p.rid > {after}::bigint and not p.deleted and p.type <> 'Patient' and p.type = any ({members}::text[])
+   and ${IN_SOME} and ${SINCE} and ${NO_NOTE} and ${IN_PERIOD}
+ order by p.rid
+ limit {limit}::bigint`),
+    // Here by the index: to read the text of every chart for one page would be too much.
+    supporting: statement(`
+select ${SERVED}
+  from resource p
+  ${CONTENT}
+ where p.rid > {after}::bigint and not p.deleted and p.type <> 'Patient' and p.type = any ({supporting}::text[])
+   and not (${IN_SOME}) and ${SINCE} and ${NO_NOTE}
+   and exists (
+     select
+       from unnest({namedTypes}::text[], {namedParams}::integer[]) k (type, param)
+       join idx_reference i on i.param = k.param and i.target = p.type || '/' || p.id
+       join resource m on m.rid = i.rid and not m.deleted and m.type = any ({visible}::text[])
+      where k.type = p.type and (m.type = 'Patient' or exists (
+        select from idx_reference j
+         where j.rid = m.rid and j.param = any ({params}::integer[]) and starts_with(j.target, 'Patient/')
+      ))
+   )
+ order by p.rid
+ limit {limit}::bigint`),
+  },
+};
+
+/** Numbers the named parameters of a statement in the order of their first use. */
+function statement(named: string): { readonly sql: string; readonly names: readonly string[] } {
+  const names: string[] = [];
+  const sql = named.replace(/\{([a-zA-Z]+)\}/g, (_whole, name: string) => {
+    if (!names.includes(name)) names.push(name);
+    return `$${names.indexOf(name) + 1}`;
+  });
+  return { sql, names };
+}
+
+function stored(row: Row): StoredResource {
+  return {
+    type: row.type,
+    id: row.id,
+    version: row.version,
+    lastUpdated: row.last_updated,
+    deleted: false,
+    method: row.method,
+    patientId: row.patient_id,
+    content: row.content,
+  };
+}
