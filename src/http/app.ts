@@ -4,6 +4,8 @@ import type { JWK } from 'jose';
 import type { Logger } from 'pino';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
+import { fhirXml } from '../fhir/xml.ts';
+import type { AllowedOrigins } from './cors.ts';
 import type { Clinic } from './exchange.ts';
 import { outcomeText, refusalOf } from './failures.ts';
 import { type FhirService, type MakeDocument, serveFhir } from './fhir.ts';
@@ -28,6 +30,8 @@ export type AppParts = {
   /** Of this service, as in package.json. */
   readonly version: string;
   readonly now: () => Date;
+  /** Whose pages may call the service from a browser. */
+  readonly corsOrigins: AllowedOrigins;
 };
 
 export function createApp(parts: AppParts): Application {
@@ -74,6 +78,7 @@ function fhirServices(parts: AppParts, log: RequestLog): ReadonlyMap<string, Fhi
   const isResourceType = (name: string) => definitions.isResourceType(name);
   const routes = createFhirRoutes(parts.searchParameters);
   const served = { routes, searchParameters: parts.searchParameters, version: parts.version, startedAt: parts.now() };
+  const xml = fhirXml(definitions);
   const services = new Map<string, FhirService>();
   for (const clinic of parts.clinics.values()) {
     let statement: string | undefined;
@@ -95,6 +100,8 @@ function fhirServices(parts: AppParts, log: RequestLog): ReadonlyMap<string, Fhi
         ],
       ]),
       isResourceType,
+      xml,
+      corsOrigins: parts.corsOrigins,
       log,
       now: parts.now,
     });

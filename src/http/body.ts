@@ -1,22 +1,43 @@
 import type { IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { Failure, issue } from '../fhir/failure.ts';
 
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
- * The whole body as it came.
- * @throws Failure `too-large` over the limit (bytes), `unsupported-media-type` when compressed, `invalid` when it is cut off
+ * The whole body, unpacked where it came as gzip.
+ * @throws Failure `too-large` over the limit (bytes, packed or unpacked), `unsupported-media-type` for another
+ * compression, `invalid` when it is cut off or not gzip
  */
 export async function readBody(request: IncomingMessage, limit = MAX_BODY_BYTES): Promise<Buffer> {
   const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
+  const isPacked = encoding !== undefined && encoding !== 'identity' && encoding !== '';
+  if (isPacked && !/^(?:x-)?gzip$/i.test(encoding)) {
     throw new Failure(
       'unsupported-media-type',
-      issue('not-supported', 'A compressed body is not accepted. Send it without Content-Encoding'),
+      issue(
+        'not-supported',
+        'A body may be compressed with gzip, and with nothing else. Send it without Content-Encoding',
+        'http.Content-Encoding',
+      ),
     );
   }
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
-  return collect(request, limit);
+  const body = await collect(request, limit);
+  return isPacked ? unpacked(body, limit) : body;
+}
+
+const unzip = promisify(gunzip);
+
+/** Never holds more than the limit, however much a bomb would unpack to. */
+async function unpacked(body: Buffer, limit: number): Promise<Buffer> {
+  try {
+    return await unzip(body, { maxOutputLength: limit });
+  } catch (cause) {
+    if (cause instanceof RangeError) throw tooLarge(limit);
+    throw new Failure('invalid', issue('structure', 'The body is not the gzip that Content-Encoding says'), { cause });
+  }
 }
 
 /** By events and not by iteration, which would cost a promise for each part. */

@@ -38,6 +38,8 @@ export type Target = {
   readonly type: string;
   readonly id: string;
   readonly version: string;
+  /** What is asked for within a compartment: a type, or '*' (`Patient/x/Observation`). */
+  readonly member: string;
   /** Without '$'. */
   readonly operation: string;
   /** After '?', as it came. */
@@ -49,7 +51,8 @@ export type Target = {
 export type FhirAnswer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  /** JSON text, unless `headers` name another content type; bytes where they are at hand. */
+  readonly body?: string | Buffer;
   /** Rows that must be durable before this leaves; none where the unit of work wrote them. */
   readonly audit: readonly AuditRow[];
 };
@@ -61,6 +64,8 @@ export type Interaction = {
   readonly takesBody: boolean;
   /** Whether the scope for `name` on the type of the url is needed; else the interaction looks itself. */
   readonly scopeOfType: boolean;
+  /** It looks at Accept and Content-Type itself and takes any: its bodies may be something else than FHIR. */
+  readonly negotiates?: true;
   /** Of an operation: its name without '$', and the canonical url of its OperationDefinition. */
   readonly operation?: { readonly code: string; readonly definition: string };
   handle(request: FhirRequest): Promise<FhirAnswer>;

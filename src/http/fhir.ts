@@ -5,16 +5,28 @@
  * of a write commits with it. A refusal leaves a row too, and when that cannot be written, the answer is 503.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { requirePermission } from '../access/scopes.ts';
 import type { Grant } from '../access/tokens.ts';
 import { type AuditAction, type AuditContext, restEvent } from '../audit/event.ts';
+import type { FhirXml } from '../fhir/xml.ts';
+import { inForm } from './answer-form.ts';
 import { readBody } from './body.ts';
-import type { Clinic, FhirAnswer, Interaction, Target } from './exchange.ts';
-import { outcomeText, type Refusal, refusalOf } from './failures.ts';
-import { FHIR_JSON, requireJsonAnswer } from './media-types.ts';
+import { type AllowedOrigins, corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
+import type { Clinic, FhirAnswer, FhirRequest, Interaction, Target } from './exchange.ts';
+import { MethodNotAllowed, outcomeText, type Refusal, refusalOf } from './failures.ts';
+import {
+  type AnswerForm,
+  answerForm,
+  answerFormOfRefusal,
+  FHIR_JSON,
+  formatOfBody,
+  isFormBody,
+  isXmlBody,
+} from './media-types.ts';
 import type { RequestLog } from './request-log.ts';
-import { type Routes, routeOf, targetOf } from './routes.ts';
+import { isNoneMatch } from './rest/unmodified.ts';
+import { allowedAt, type Routes, routeOf, targetOf } from './routes.ts';
 
 export type FhirService = {
   readonly clinic: Clinic;
@@ -22,12 +34,16 @@ export type FhirService = {
   /** Documents that need no token, by path: '/metadata'. */
   readonly open: ReadonlyMap<string, MakeDocument>;
   isResourceType(name: string): boolean;
+  readonly xml: FhirXml;
+  readonly corsOrigins: AllowedOrigins;
   readonly log: RequestLog;
   readonly now: () => Date;
 };
 
-type OpenDocument = { readonly body: string; readonly contentType: string };
-export type MakeDocument = (clinic: Clinic) => OpenDocument | Promise<OpenDocument>;
+/** `etag` without quotes; absent for what is not worth asking about again. */
+type OpenDocument = { readonly body: string; readonly contentType: string; readonly etag?: string };
+/** @param query of the url, as it came */
+export type MakeDocument = (query: string) => OpenDocument | Promise<OpenDocument>;
 
 /** Serves a request whose url is relative to the FHIR base. Never rejects. */
 export async function serveFhir(
@@ -41,13 +57,17 @@ export async function serveFhir(
   const attempt: Attempt = { context: contextOf(service.clinic, request, requestId), target };
   let answer: FhirAnswer;
   try {
-    const open = openDocument(service, target);
-    answer = open === undefined ? await interact(service, request, attempt) : await open;
+    const open = withoutToken(service, request, target);
+    const made = open === undefined ? await interact(service, request, attempt) : await open;
+    attempt.form ??= answerForm(request.headers.accept, target.query);
+    answer = inForm(made, attempt.form, service.xml, target.method);
     if (answer.audit.length > 0) await service.clinic.trail.record(answer.audit);
   } catch (error) {
-    answer = await refuse(service, attempt, error);
+    const refused = await refuse(service, attempt, error);
+    const form = attempt.form ?? answerFormOfRefusal(request.headers.accept, target.query);
+    answer = inForm(refused, form, service.xml, target.method);
   }
-  send(response, answer, requestId);
+  send(response, answer, requestId, corsHeaders(service.corsOrigins, request.headers));
   service.log.answered({
     requestId,
     method: request.method ?? '',
@@ -64,6 +84,7 @@ type Attempt = {
   readonly target: Target;
   pattern?: string;
   interaction?: Interaction;
+  form?: AnswerForm;
 };
 
 async function interact(service: FhirService, request: IncomingMessage, attempt: Attempt): Promise<FhirAnswer> {
@@ -76,32 +97,65 @@ async function interact(service: FhirService, request: IncomingMessage, attempt:
   const { pattern, interaction } = routeOf(service.routes, target, service.isResourceType);
   attempt.pattern = pattern;
   attempt.interaction = interaction;
-  requireJsonAnswer(request.headers.accept, formatOf(target.query));
+  const { headers } = request;
+  const isForm = interaction.takesBody && isFormBody(headers['content-type']);
+  // Whom no format of ours suits is told so before anything is done; a form may still name one.
+  if (interaction.negotiates !== true && !isForm) attempt.form = answerForm(headers.accept, target.query);
   if (interaction.scopeOfType) requirePermission(grant.scopes, target.type, interaction.name);
 
-  return interaction.handle({
+  const body = interaction.takesBody ? await readBody(request) : NO_BODY;
+  if (isForm) attempt.form = answerForm(headers.accept, `${target.query}&${body.toString('latin1')}`);
+  const asked = {
     clinic,
     grant,
     context: attempt.context,
     target,
-    headers: request.headers,
-    body: interaction.takesBody ? await readBody(request) : NO_BODY,
+    headers,
+    body,
     now: service.now(),
-  });
+  };
+  if (interaction.negotiates === true) attempt.form = answerFormOfRefusal(headers.accept, target.query);
+  else if (body.length > 0 && isXmlBody(headers['content-type'])) return interaction.handle(asJson(asked, service.xml));
+  return interaction.handle(asked);
 }
 
 const NO_BODY = Buffer.alloc(0);
 
-/** Undefined for everything that needs a token. */
-function openDocument(service: FhirService, { method, shape, type }: Target): Promise<FhirAnswer> | undefined {
-  const make = type === '' && method === 'GET' ? service.open.get(shape) : undefined;
-  return make && showOpen(make, service.clinic);
+/** The same request as if it had been sent as JSON: behind this line there is no other form. */
+function asJson(request: FhirRequest, xml: FhirXml): FhirRequest {
+  formatOfBody(request.headers['content-type']);
+  const headers = { ...request.headers, 'content-type': 'application/fhir+json' };
+  return { ...request, headers, body: Buffer.from(xml.toJson(request.body)) };
 }
 
-async function showOpen(make: MakeDocument, clinic: Clinic): Promise<FhirAnswer> {
-  const { body, contentType } = await make(clinic);
-  const headers = { 'content-type': contentType, 'cache-control': 'public, max-age=60' };
-  return { status: 200, headers, body, audit: [] };
+/** The answer to what anybody may ask; undefined for everything that needs a token. */
+function withoutToken(
+  service: FhirService,
+  { method, headers }: IncomingMessage,
+  target: Target,
+): FhirAnswer | Promise<FhirAnswer> | undefined {
+  const make = target.type === '' ? service.open.get(target.shape) : undefined;
+  if (method === 'OPTIONS') {
+    if (isPreflight(method, headers)) return { status: 204, headers: preflightHeaders(headers), audit: [] };
+    const allowed = make === undefined ? allowedAt(service.routes, target, service.isResourceType) : OPEN_METHODS;
+    return { status: 204, headers: { allow: allowed.join(', ') }, audit: [] };
+  }
+  if (make === undefined) return undefined;
+  if (target.method !== 'GET') throw new MethodNotAllowed(target.method, OPEN_METHODS);
+  return showOpen(make, target.query, headers);
+}
+
+const OPEN_METHODS = ['GET', 'HEAD', 'OPTIONS'];
+
+async function showOpen(make: MakeDocument, query: string, asked: IncomingHttpHeaders): Promise<FhirAnswer> {
+  const { body, contentType, etag } = await make(query);
+  const headers = {
+    'cache-control': 'public, max-age=60',
+    vary: 'Accept, Origin',
+    ...(etag === undefined ? {} : { etag: `W/"${etag}"` }),
+  };
+  if (etag !== undefined && isNoneMatch(asked['if-none-match'], etag)) return { status: 304, headers, audit: [] };
+  return { status: 200, headers: { ...headers, 'content-type': contentType }, body, audit: [] };
 }
 
 async function refuse(service: FhirService, attempt: Attempt, error: unknown): Promise<FhirAnswer> {
@@ -149,7 +203,12 @@ function refusalEvent({ context, target, interaction }: Attempt, { status, issue
   );
 }
 
-function send(response: ServerResponse, answer: FhirAnswer, requestId: string): void {
+function send(
+  response: ServerResponse,
+  answer: FhirAnswer,
+  requestId: string,
+  cors: Readonly<Record<string, string>> | undefined,
+): void {
   const headers: Record<string, string | number> = {
     'x-request-id': requestId,
     'cache-control': 'no-store',
@@ -157,6 +216,7 @@ function send(response: ServerResponse, answer: FhirAnswer, requestId: string): 
     'content-security-policy': "default-src 'none'",
   };
   if (answer.audit.length > 0) headers['x-audit-event-id'] = (answer.audit[0] as { eventId: string }).eventId;
+  if (cors !== undefined) Object.assign(headers, cors);
   if (answer.headers !== undefined) Object.assign(headers, answer.headers);
   if (answer.body === undefined) {
     if (answer.status !== 204 && answer.status !== 304) headers['content-length'] = 0;
@@ -189,9 +249,4 @@ function plainAddress(address: string): string {
 
 function knownContext(context: AuditContext, grant: Grant): AuditContext {
   return { ...context, agent: { ...context.agent, clientId: grant.clientId, tokenId: grant.tokenId } };
-}
-
-function formatOf(query: string): string | undefined {
-  if (!query.includes('_format=')) return undefined;
-  return new URLSearchParams(query).get('_format')?.replace(' ', '+') ?? undefined;
 }

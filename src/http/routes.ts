@@ -18,29 +18,53 @@ export function targetOf(method: string, url: string): Target {
   const mark = url.indexOf('?');
   const path = mark === -1 ? url : url.slice(0, mark);
   const query = mark === -1 ? '' : url.slice(mark + 1);
-  const [first = '', second = '', third = '', fourth = '', ...rest] = segmentsOf(path);
   const named = {
     method: method === 'HEAD' ? 'GET' : method,
     url,
     query,
-    type: first,
+    type: '',
     id: '',
     version: '',
+    member: '',
     operation: '',
   };
-  const extra = rest.length > 0 ? '/…' : '';
-  if (first === '' || first === 'metadata' || first.startsWith('.') || first.startsWith('_')) {
-    return { ...named, type: '', shape: `/${[first, second].filter((part) => part !== '').join('/')}${extra}` };
+  const segments = segmentsOf(path);
+  const [first = '', second = ''] = segments;
+  // An empty segment ('//') names nothing.
+  if (segments.includes('')) return { ...named, shape: NOWHERE };
+  if (segments.length === 0) return { ...named, shape: '/' };
+  if (first.startsWith('$')) {
+    return { ...named, operation: first.slice(1), shape: segments.length === 1 ? `/${first}` : NOWHERE };
   }
-  if (first.startsWith('$')) return { ...named, type: '', operation: first.slice(1), shape: `/${first}` };
-  if (second === '') return { ...named, shape: '' };
-  if (second.startsWith('$')) return { ...named, operation: second.slice(1), shape: `/${second}${extra}` };
-  if (second.startsWith('_')) return { ...named, shape: `/${second}${third === '' ? '' : '/…'}` };
-  if (third === '') return { ...named, id: second, shape: '/:id' };
-  if (third.startsWith('$')) return { ...named, id: second, operation: third.slice(1), shape: `/:id/${third}` };
-  if (third !== '_history') return { ...named, id: second, shape: '/:id/…' };
-  if (fourth === '') return { ...named, id: second, shape: '/:id/_history' };
-  return { ...named, id: second, version: fourth, shape: `/:id/_history/:version${extra}` };
+  if (first === 'metadata' || first.startsWith('.') || first.startsWith('_')) {
+    return { ...named, shape: segments.length > 2 ? NOWHERE : `/${segments.join('/')}` };
+  }
+  if (segments.length === 1) return { ...named, type: first, shape: '' };
+  if (second.startsWith('$') || second.startsWith('_')) {
+    const operation = second.startsWith('$') ? second.slice(1) : '';
+    return { ...named, type: first, operation, shape: segments.length === 2 ? `/${second}` : NOWHERE };
+  }
+  return { ...named, type: first, id: second, ...belowInstance(segments) };
+}
+
+/** A shape that no pattern has. */
+const NOWHERE = '/…';
+
+function belowInstance([, , third = '', fourth = '', ...more]: readonly string[]): Partial<Target> & { shape: string } {
+  if (third === '') return { shape: '/:id' };
+  if (more.length > 0) return { shape: '/:id/…' };
+  if (third.startsWith('$')) {
+    return fourth === '' ? { operation: third.slice(1), shape: `/:id/${third}` } : { shape: '/:id/…' };
+  }
+  if (third === '_history') {
+    if (fourth === '') return { shape: '/:id/_history' };
+    return fourth.startsWith('$') || fourth.startsWith('_')
+      ? { shape: '/:id/…' }
+      : { version: fourth, shape: '/:id/_history/:version' };
+  }
+  if (third.startsWith('_')) return { shape: '/:id/…' };
+  if (fourth === '') return { member: third, shape: '/:id/:member' };
+  return fourth === '_search' ? { member: third, shape: '/:id/:member/_search' } : { shape: '/:id/…' };
 }
 
 function segmentsOf(path: string): string[] {
@@ -62,9 +86,31 @@ function decoded(segment: string): string {
  * @throws Failure `not-found` for an unknown type or path, `invalid` for an id that cannot be one, MethodNotAllowed
  */
 export function routeOf(routes: Routes, target: Target, isResourceType: (name: string) => boolean): Route {
-  const { type, id, shape, method } = target;
-  if (type !== '' && !isResourceType(type)) {
-    throw new Failure('not-found', issue('not-supported', `FHIR R4 has no resource type ${quoted(type)}`));
+  const { pattern, methods } = methodsAt(routes, target, isResourceType);
+  const interaction = methods[target.method];
+  if (interaction === undefined) throw new MethodNotAllowed(target.method, allowedOf(methods));
+  return { pattern, interaction };
+}
+
+/** Every method that a url takes, for `Allow`. @throws Failure as routeOf does */
+export function allowedAt(
+  routes: Routes,
+  target: Target,
+  isResourceType: (name: string) => boolean,
+): readonly string[] {
+  return allowedOf(methodsAt(routes, target, isResourceType).methods);
+}
+
+function allowedOf(methods: object): readonly string[] {
+  const allowed = Object.keys(methods);
+  return [...allowed, ...(allowed.includes('GET') ? ['HEAD'] : []), 'OPTIONS'];
+}
+
+function methodsAt(routes: Routes, target: Target, isResourceType: (name: string) => boolean) {
+  const { type, id, member, shape } = target;
+  for (const name of [type, member]) {
+    if (name === '' || isResourceType(name) || (name === '*' && name === member)) continue;
+    throw new Failure('not-found', issue('not-supported', `FHIR R4 has no resource type ${quoted(name)}`));
   }
   if (id !== '' && !ID.test(id)) {
     throw new Failure('invalid', issue('value', 'An id is 1 to 64 of the characters A-Z a-z 0-9 - and .'));
@@ -78,12 +124,7 @@ export function routeOf(routes: Routes, target: Target, isResourceType: (name: s
       issue('not-supported', 'There is nothing at this url. See /metadata for what there is'),
     );
   }
-  const interaction = methods[method];
-  if (interaction === undefined) {
-    const allowed = Object.keys(methods);
-    throw new MethodNotAllowed(method, allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed);
-  }
-  return { pattern, interaction };
+  return { pattern, methods };
 }
 
 function quoted(text: string): string {

@@ -44,6 +44,7 @@ export type ServiceOptions = {
   readonly trail?: (real: AuditTrail) => AuditTrail;
   readonly dependencies?: readonly Dependency[];
   readonly now?: () => Date;
+  readonly corsOrigins?: '*' | readonly string[];
 };
 
 export async function startTestService(options: ServiceOptions = {}): Promise<TestService> {
@@ -72,6 +73,7 @@ export async function startTestService(options: ServiceOptions = {}): Promise<Te
     metrics: createMetrics(),
     version: '0.0.0-test',
     now,
+    corsOrigins: options.corsOrigins ?? '*',
   });
   const http = supertest(app);
   const seen = new Set<string>();

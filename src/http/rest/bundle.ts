@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Bundle } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
+import type { PatchReader } from '../../fhir/patch/patch-reader.ts';
 import { type BundleResponse, type EntryAnswer, processBundle } from '../../record/bundle.ts';
 import type { StoredResource } from '../../record/record.ts';
 import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
@@ -18,6 +19,7 @@ export type BundleHandling = {
   /** Answers the GET of an entry as the url by itself is answered. */
   readonly answerGet: (request: FhirRequest, url: string) => Promise<FhirAnswer>;
   readonly isResourceType: (name: string) => boolean;
+  readonly patches: PatchReader;
   /** All that is wrong with a resource, with places that begin with `place`. */
   readonly validate: (resource: unknown, place: string) => readonly Issue[];
 };
@@ -51,6 +53,7 @@ export async function recordBundle(
     authorize: (type, asked) => requirePermission(grant.scopes, type, asked === 'search' ? 'search-type' : asked),
     get: (url) => getEntry(request, url, handling),
     isResourceType: handling.isResourceType,
+    patches: handling.patches,
     baseUrls: [clinic.base],
   });
   return {
@@ -69,7 +72,7 @@ async function getEntry(
   try {
     const answer = await handling.answerGet(request, url);
     await request.clinic.trail.record(answer.audit);
-    return { kind: 'read', status: answer.status, body: answer.body ?? '' };
+    return { kind: 'read', status: answer.status, body: String(answer.body ?? '') };
   } catch (error) {
     if (!(error instanceof Failure) || error.code === 'transient') throw error;
     const { status, issues } = refusalOf(error, request.context.requestId);
