@@ -52,6 +52,23 @@ export function keepDigits<T extends object>(from: object, to: T): T {
   return to;
 }
 
+/**
+ * Puts the value at `fromKey` of `from` also at `toKey` of `to`, with the digits of a number there. An object stays the
+ * same one, unless `asCopy`.
+ */
+export function carryJson(from: object, fromKey: string, to: object, toKey: string, asCopy = false): void {
+  const value = (from as Record<string, unknown>)[fromKey];
+  const isHolder = typeof value === 'object' && value !== null;
+  (to as Record<string, unknown>)[toKey] = isHolder && asCopy ? parseJson(stringifyJson(value)) : value;
+  const digits = digitsOf.get(from)?.get(fromKey);
+  // Digits of the number that was there before would pass for those of an equal one.
+  if (digits === undefined) digitsOf.get(to)?.delete(toKey);
+  else {
+    digitsOf.set(to, (digitsOf.get(to) ?? new Map()).set(toKey, digits));
+    holdsDigits.add(to);
+  }
+}
+
 // JSON.rawJSON and the reviver's third argument are in Node 22 and later, not yet in TypeScript's library.
 const raw = JSON as unknown as { rawJSON(text: string): unknown };
 type Reviver = (this: object, key: string, value: unknown, context: { readonly source?: string }) => unknown;

@@ -51,20 +51,27 @@ export function refusalOf(error: unknown, requestId: string): Refusal {
 }
 
 function refusal(status: number, issues: readonly Issue[], unexpected?: unknown, failure?: Failure): Refusal {
-  const headers = { ...headersOf[status], ...(failure instanceof MethodNotAllowed ? { allow: failure.allow } : {}) };
+  const headers = { ...headersOf[status], ...(failure instanceof FailureWithHeaders ? failure.headers : {}) };
   const logged = unexpected ?? (status >= 500 ? failure : undefined);
   return { status, headers, issues, ...(logged === undefined ? {} : { unexpected: logged }) };
 }
 
-/** 405 with the methods that would do. */
-export class MethodNotAllowed extends Failure {
-  readonly allow: string;
+/** A refusal that tells a client in its headers what would do. */
+export class FailureWithHeaders extends Failure {
+  readonly headers: Readonly<Record<string, string>>;
 
+  constructor(code: FailureCode, issues: Issue | readonly Issue[], headers: Readonly<Record<string, string>>) {
+    super(code, issues);
+    this.headers = headers;
+  }
+}
+
+/** 405 with the methods that would do. */
+export class MethodNotAllowed extends FailureWithHeaders {
   constructor(method: string, allowed: readonly string[]) {
     const allow = allowed.join(', ');
     const diagnostics = `${method} is not possible here. Possible: ${allow === '' ? 'nothing' : allow}`;
-    super('method-not-allowed', { severity: 'error', code: 'not-supported', diagnostics });
-    this.allow = allow;
+    super('method-not-allowed', { severity: 'error', code: 'not-supported', diagnostics }, { allow });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
 import { requirePermission } from '../access/scopes.ts';
+import { createPatchReader } from '../fhir/patch/patch-reader.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
@@ -12,6 +13,7 @@ import { bundleInteraction } from './rest/bundle.ts';
 import { create } from './rest/create.ts';
 import { conditionalDelete, deleteById } from './rest/delete.ts';
 import { historyInstance } from './rest/history.ts';
+import { conditionalPatch, patchById } from './rest/patch.ts';
 import { read } from './rest/read.ts';
 import { searchByGet, searchByPost } from './rest/search.ts';
 import { conditionalUpdate, update } from './rest/update.ts';
@@ -30,13 +32,21 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     return interaction.handle({ ...request, target, body: Buffer.alloc(0), headers: {} });
   };
 
-  const handling = { answerGet, isResourceType, validate: createValidator(definitions).validate };
+  const { validate } = createValidator(definitions);
+  const patches = createPatchReader(definitions, validate);
+  const handling = { answerGet, isResourceType, validate, patches };
   const operations = [...everythingOperations(definitions.resourceTypes)];
   const routes: Record<string, Record<string, Interaction>> = {
     '/': { POST: bundleInteraction(handling) },
-    '/:type': { GET: searchByGet(registry), POST: create, PUT: conditionalUpdate, DELETE: conditionalDelete },
+    '/:type': {
+      GET: searchByGet(registry),
+      POST: create,
+      PUT: conditionalUpdate,
+      PATCH: conditionalPatch(patches),
+      DELETE: conditionalDelete,
+    },
     '/:type/_search': { POST: searchByPost(registry) },
-    '/:type/:id': { GET: read, PUT: update, DELETE: deleteById },
+    '/:type/:id': { GET: read, PUT: update, PATCH: patchById(patches), DELETE: deleteById },
     '/:type/:id/_history': { GET: historyInstance },
     '/:type/:id/_history/:version': { GET: vread },
     // The service alone writes AuditEvents, and there is one version of what happened.

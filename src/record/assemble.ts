@@ -96,7 +96,7 @@ function nextVersion(
     version,
     lastUpdated,
     deleted: false,
-    method: draft.method === 'POST' ? 'POST' : 'PUT',
+    method: draft.method,
     patientId: draft.type === 'Patient' ? id : parts.patientIdOf(resource),
     content: textOf(resource, id, version, lastUpdated),
     intent: (resource as { status?: string }).status === 'entered-in-error' ? 'entered-in-error' : 'put',

@@ -6,8 +6,10 @@
  *
  * @see https://hl7.org/fhir/R4/http.html#transaction
  */
-import type { Bundle, BundleEntry, Resource } from '@medplum/fhirtypes';
+import type { Binary, Bundle, BundleEntry, Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import type { PatchReader } from '../fhir/patch/patch-reader.ts';
+import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
 import type { ClinicRecord, StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
 
 export type EntryAnswer =
@@ -23,10 +25,11 @@ export type BundleResponse = {
 
 export type BundleOptions = {
   /** @throws Failure `forbidden` when the caller may not do this */
-  readonly authorize: (type: string, interaction: 'create' | 'update' | 'delete' | 'read' | 'search') => void;
+  readonly authorize: (type: string, interaction: 'create' | 'update' | 'patch' | 'delete' | 'read' | 'search') => void;
   /** Answers a GET of a relative url ('Patient/1', 'Observation?code=…'), with its audit entry. */
   readonly get: (url: string) => Promise<Extract<EntryAnswer, { kind: 'read' }>>;
   readonly isResourceType: (type: string) => boolean;
+  readonly patches: PatchReader;
   readonly baseUrls: readonly string[];
 };
 
@@ -112,7 +115,7 @@ async function batch(
   return answers;
 }
 
-const INTERACTION = { POST: 'create', PUT: 'update', DELETE: 'delete' } as const;
+const INTERACTION = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' } as const;
 
 function authorized(request: EntryRequest, options: BundleOptions): EntryRequest {
   if (request.kind === 'get') options.authorize(request.type, request.interaction);
@@ -154,6 +157,11 @@ function parseEntry(entry: BundleEntry, place: string, options: BundleOptions): 
         ...absence(request.ifNoneMatch, place),
         method: 'PUT',
       } as const;
+      return { kind: 'write', write: { ...write, ...versionCondition(request.ifMatch, place) } };
+    }
+    case 'PATCH': {
+      const patch = patchIn(resource, place, options);
+      const write = { ...common, ...targetOf(id, criteria, place), patch, method: 'PATCH' } as const;
       return { kind: 'write', write: { ...write, ...versionCondition(request.ifMatch, place) } };
     }
     case 'DELETE': {
@@ -200,6 +208,25 @@ function targetOf(
 function withResource(resource: Resource | undefined, place: string): { resource: Resource } {
   if (resource === undefined) throw refused('required', `${place}.resource`, 'This entry has no resource.');
   return { resource };
+}
+
+const JSON_PATCH = 'application/json-patch+json';
+
+/** A JSON Patch comes as a Binary, a FHIRPath Patch as it is. @see https://hl7.org/fhir/R4/http.html#patch */
+function patchIn(resource: Resource | undefined, place: string, { patches }: BundleOptions): ResourcePatch {
+  const given = withResource(resource, place).resource as Partial<Binary>;
+  const at = `${place}.resource`;
+  if ((given.resourceType as string) === 'Parameters') return patches.fhirPathPatch(given, at);
+  if (given.resourceType !== 'Binary') {
+    throw refused('invalid', at, `A PATCH has a Binary with a JSON Patch, or Parameters with a FHIRPath Patch.`);
+  }
+  if (given.contentType?.split(';')[0]?.trim().toLowerCase() !== JSON_PATCH) {
+    throw refused('not-supported', `${at}.contentType`, `The Binary of a PATCH has the contentType ${JSON_PATCH}.`);
+  }
+  if (typeof given.data !== 'string' || !/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(given.data)) {
+    throw refused('value', `${at}.data`, 'The Binary of a PATCH has its document as base64 in data.');
+  }
+  return patches.jsonPatch(Buffer.from(given.data, 'base64'), `${at}.data`);
 }
 
 function absence(ifNoneMatch: string | undefined, place: string): { onlyNew?: true } {

@@ -32,7 +32,7 @@ export type RecordParts = {
 /** A write on its way. `resource` is the caller's object, which the record makes its own. */
 export type Draft = {
   readonly request: WriteRequest;
-  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly method: WriteRequest['method'];
   readonly type: string;
   readonly place: string;
   /** Known at once for a POST without condition and for a write by id. */
@@ -79,18 +79,29 @@ function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Dr
       issue('not-supported', 'AuditEvents are written by the service alone.', place),
     );
   }
-  if (method === 'DELETE') return draft;
-  issues.push(...parts.validate(request.resource, place).filter(({ severity }) => severity !== 'warning'));
+  // What a patch makes is known when the current version is.
+  if (method === 'DELETE' || method === 'PATCH') return draft;
+  issues.push(...errorsIn(parts, request.resource, place));
   issues.push(...mismatches(request, request.resource));
   draft.resource = request.resource;
   if (method === 'POST' && request.ifNoneExist === undefined) draft.id = uuidv7(parts.now());
   return draft;
 }
 
-/** The labels that every clinical resource carries (R-22), and a protocol whose policy can be read. */
-function applyClinicRules(drafts: readonly Draft[]): void {
+/** Everything that refuses a resource; what is only worth a warning does not. */
+export function errorsIn(parts: RecordParts, resource: unknown, place: string): Issue[] {
+  return parts.validate(resource, place).filter(({ severity }) => severity !== 'warning');
+}
+
+/**
+ * The labels that every clinical resource carries (R-22), and a protocol whose policy can be read.
+ *
+ * @param among all drafts of the unit of work, where psychotherapy notes are looked for
+ * @throws Failure `business-rule`
+ */
+export function applyClinicRules(drafts: readonly Draft[], among = drafts): void {
   const refused: Issue[] = [];
-  const notes = psychotherapyNotesIn(drafts);
+  const notes = psychotherapyNotesIn(among);
   for (const draft of drafts) {
     if (draft.resource === undefined) continue;
     const labels = labelled(draft.resource, notes);
@@ -157,16 +168,23 @@ function entryOf(draft: Draft, element: string): string {
 
 const ONLY_IN_A_TRANSACTION = 'A conditional reference can only be used in a transaction; refer to Type/id.';
 
-function collectReferences(
+/**
+ * What the references of `drafts` need from the database. Those below one of our own bases are made relative.
+ *
+ * @param among all drafts of the unit of work, to which references may lead
+ * @throws Failure `invalid` for a reference that no entry and no database can resolve
+ */
+export function collectReferences(
   parts: RecordParts,
   drafts: readonly Draft[],
   byFullUrl: ReadonlyMap<string, Draft>,
+  among = drafts,
 ): Pick<Prepared, 'conditional' | 'existing'> {
   const issues: Issue[] = [];
   const conditional: ConditionalReference[] = [];
   const existing = new Map<string, ResourceKey & { readonly place: string }>();
-  const written = new Set(drafts.filter(({ id }) => id !== undefined).map(({ type, id }) => `${type}/${id}`));
-  const isGraph = drafts.length > 1 || drafts.some(({ place }) => place.startsWith('Bundle'));
+  const written = new Set(among.filter(({ id }) => id !== undefined).map(({ type, id }) => `${type}/${id}`));
+  const isGraph = among.length > 1 || among.some(({ place }) => place.startsWith('Bundle'));
   for (const draft of drafts) {
     if (draft.resource === undefined) continue;
     rewriteReferences(

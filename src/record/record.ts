@@ -6,6 +6,7 @@
  */
 import type { Resource } from '@medplum/fhirtypes';
 import type { AuditContext } from '../audit/event.ts';
+import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingPage, EverythingQuery } from './everything.ts';
 
@@ -26,11 +27,11 @@ export type StoredResource = {
 
 /** One change of a unit of work. */
 export type WriteRequest = {
-  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly type: string;
-  /** PUT and DELETE by id. A PUT to an id that is not there creates it. */
+  /** PUT, PATCH and DELETE by id. A PUT to an id that is not there creates it. */
   readonly id?: string;
-  /** Conditional PUT or DELETE: the search part of the url, without '?'. */
+  /** Conditional PUT, PATCH or DELETE: the search part of the url, without '?'. */
   readonly criteria?: string;
   /** Conditional POST: the search, without '?'. */
   readonly ifNoneExist?: string;
@@ -39,6 +40,8 @@ export type WriteRequest = {
   /** Only where nothing is there yet (`If-None-Match: *`); refuses with `precondition-failed` otherwise. */
   readonly onlyNew?: boolean;
   readonly resource?: Resource;
+  /** PATCH: what is to become of the current version. */
+  readonly patch?: ResourcePatch;
   /** fullUrl of a bundle entry, which other entries may refer to. */
   readonly fullUrl?: string;
   /** FHIRPath of the resource in the request: 'Observation' or 'Bundle.entry[2].resource'. */

@@ -15,6 +15,7 @@ import { uuidv7 } from '../fhir/uuid.ts';
 import { type Assembled, assemble, type Settled } from './assemble.ts';
 import { concernsCourse, evaluateCourses, startsCourse } from './courses.ts';
 import { type Draft, entryNamed, type Prepared, prepare, type RecordParts } from './drafts.ts';
+import { applyPatches } from './patched.ts';
 import type { StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
 import type { Change, Criterion, CurrentRow, Match, ResourceKey, UnitOfWork } from './store.ts';
 
@@ -101,7 +102,7 @@ async function writeLocked(
       }
       prepared.drafts.forEach((draft, i) => {
         const text = texts[i];
-        if (text !== undefined) draft.resource = parseJson(text) as Resource;
+        draft.resource = text === undefined ? undefined : (parseJson(text) as Resource);
       });
     }
   }
@@ -127,11 +128,12 @@ async function attemptLocked(
   ]);
   if (missing.length > 0) throw missingReferences(prepared, missing);
   const current = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
+  await patch(parts, unit, prepared, identities, current);
 
-  // Who it was about may have changed while we waited: rare enough for the deadlock that this can lead to, and its retry.
-  const others = rows.flatMap(({ patientId }) =>
-    patientId === null || first.locked.has(patientId) ? [] : [patientId],
-  );
+  // Who it was about may have changed while we waited, or a patch changes it: rare enough for the deadlock that this can
+  // lead to, and its retry.
+  const concerned = new Set([...rows.flatMap(({ patientId }) => patientId ?? []), ...patientsOf(parts, drafts)]);
+  const others = [...concerned].filter((patientId) => !first.locked.has(patientId));
   const late = others.length === 0 ? undefined : await unit.lockPatients(others, []);
   const inCourse = late === undefined ? first.inCourse : first.inCourse.union(late.inCourse);
 
@@ -142,6 +144,25 @@ async function attemptLocked(
   const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], now);
   await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });
   return resultsOf(drafts, assembled);
+}
+
+/** Turns each PATCH into the resource that it makes, with its references resolved. */
+async function patch(
+  parts: RecordParts,
+  unit: UnitOfWork,
+  prepared: Prepared,
+  identities: ReadonlyMap<Draft, string>,
+  current: ReadonlyMap<string, CurrentRow>,
+): Promise<void> {
+  const patched = applyPatches(parts, prepared, (draft) => {
+    const row = current.get(`${draft.type}/${idOf(draft, identities)}`);
+    checkVersion(draft, row);
+    return row;
+  });
+  linkEntries({ drafts: patched.drafts, byFullUrl: prepared.byFullUrl }, new Map(), identities);
+  if (patched.existing.length === 0) return;
+  const missing = await unit.missing(patched.existing);
+  if (missing.length > 0) throw missingReferences(patched, missing);
 }
 
 /**
@@ -188,6 +209,7 @@ async function settleConditions(
     const matched = matches[0]?.id;
     if (matched !== undefined && wish !== undefined && wish !== matched) throw otherId(draft);
     if (matched === undefined && wish !== undefined) wished.push(draft);
+    if (matched === undefined && draft.method === 'PATCH') throw nothingToPatch(draft);
     const id = matched ?? wish ?? newIdentity(draft, parts.now());
     if (id !== undefined) identities.set(draft, id);
   });
@@ -201,6 +223,12 @@ async function settleConditions(
 /** The id of a conditional create or update that matched nothing; a conditional delete then has nothing to do. */
 function newIdentity(draft: Draft, now: Date): string | undefined {
   return draft.method === 'DELETE' ? undefined : uuidv7(now);
+}
+
+/** @see https://hl7.org/fhir/R4/http.html#patch */
+function nothingToPatch({ type, place }: Draft): Failure {
+  const diagnostics = `The condition of this PATCH matches no ${type}.`;
+  return new Failure('not-found', issue('not-found', diagnostics, place, 'MSG_NO_MATCH'));
 }
 
 /** @see https://hl7.org/fhir/R4/http.html#cond-update */
@@ -276,7 +304,7 @@ function tooManyMatches(draft: Draft): Failure {
 
 /** Turns references to entries and conditional references into 'Type/id'. */
 function linkEntries(
-  { drafts, byFullUrl }: Prepared,
+  { drafts, byFullUrl }: Pick<Prepared, 'drafts' | 'byFullUrl'>,
   references: ReadonlyMap<string, string>,
   identities: ReadonlyMap<Draft, string> = new Map(),
 ): void {
@@ -366,7 +394,7 @@ function checkVersion(draft: Draft, current: CurrentRow | undefined): void {
   );
 }
 
-function missingReferences({ existing }: Prepared, missing: readonly ResourceKey[]): Failure {
+function missingReferences({ existing }: Pick<Prepared, 'existing'>, missing: readonly ResourceKey[]): Failure {
   const issues = missing.map(({ type, id }) => {
     const place = existing.find((key) => key.type === type && key.id === id)?.place;
     return issue('not-found', `The reference leads to ${type}/${id}, which is not stored here.`, place);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ActivityDefinition, Bundle, CarePlan, Patient, PlanDefinition, Resource } from '@medplum/fhirtypes';
+import { createPatchReader } from '../../src/fhir/patch/patch-reader.ts';
 import { parametersOfCsv } from '../../src/kap/csv-request.ts';
 import { applyProtocol } from '../../src/kap/enrol.ts';
 import { policyOf } from '../../src/kap/policy.ts';
@@ -9,7 +10,7 @@ import { recordIntegration } from '../../src/kap/record-integration.ts';
 import { processBundle } from '../../src/record/bundle.ts';
 import { type CourseReader, createCourseReader } from '../../src/record/course-reader.ts';
 import { installProtocol } from '../../src/record/install-protocol.ts';
-import { BASE, openTestClinic, type TestClinic, writeContext } from '../record/clinic.ts';
+import { BASE, fhir, openTestClinic, type TestClinic, writeContext } from '../record/clinic.ts';
 import { bundleOf } from './chart.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -42,6 +43,7 @@ async function send(bundle: Bundle): Promise<string[]> {
     authorize: () => undefined,
     get: () => Promise.reject(new Error('a course reads nothing')),
     isResourceType: () => true,
+    patches: createPatchReader(fhir.definitions, fhir.validator.validate),
     baseUrls: [BASE],
   });
   return response.entries.flatMap((entry) => (entry.kind === 'written' ? [entry.result.effect] : []));

@@ -1,6 +1,7 @@
 import type { Bundle, BundleEntry, Resource } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import type { Failure } from '../../src/fhir/failure.ts';
+import { createPatchReader } from '../../src/fhir/patch/patch-reader.ts';
 import { type BundleOptions, type BundleResponse, processBundle } from '../../src/record/bundle.ts';
 import type { StoredResource, WriteResult } from '../../src/record/record.ts';
 import { BASE, fhir, openTestClinic, type TestClinic, writeContext } from './clinic.ts';
@@ -14,6 +15,7 @@ afterAll(() => clinic.database.drop());
 const options: BundleOptions = {
   authorize: () => undefined,
   isResourceType: (type) => fhir.definitions.isResourceType(type),
+  patches: createPatchReader(fhir.definitions, fhir.validator.validate),
   baseUrls: [BASE],
   get: async (url) => {
     const [type, id] = url.split('/') as [string, string];

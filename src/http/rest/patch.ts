@@ -1,0 +1,72 @@
+/** PATCH as JSON Patch and as FHIRPath Patch. @see https://hl7.org/fhir/R4/http.html#patch */
+import { Failure, issue } from '../../fhir/failure.ts';
+import type { PatchReader } from '../../fhir/patch/patch-reader.ts';
+import type { ResourcePatch } from '../../fhir/patch/resource-patch.ts';
+import type { StoredResource, WriteRequest } from '../../record/record.ts';
+import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
+import { FailureWithHeaders } from '../failures.ts';
+import { requireBodyType } from '../media-types.ts';
+import { resourceInBody } from './resource-body.ts';
+import { criteriaOf, expectedVersion, writeContext, written } from './written.ts';
+
+const shared = { name: 'patch', action: 'U', takesBody: true, scopeOfType: true } as const;
+
+export const JSON_PATCH = 'application/json-patch+json';
+/** What a PATCH may be sent as (RFC 5789, Accept-Patch). */
+export const PATCH_TYPES = [JSON_PATCH, 'application/fhir+json'] as const;
+
+export function patchById(read: PatchReader): Interaction {
+  return {
+    ...shared,
+    handle: (request) => {
+      const { type, id } = request.target;
+      return patch(request, { method: 'PATCH', type, id, patch: patchIn(request, read), place: type });
+    },
+  };
+}
+
+/** The one resource that the search matches; none is 404, several are refused. */
+export function conditionalPatch(read: PatchReader): Interaction {
+  return {
+    ...shared,
+    handle: (request) => {
+      const { type, query } = request.target;
+      const criteria = criteriaOf(query, 'The url');
+      return patch(request, { method: 'PATCH', type, criteria, patch: patchIn(request, read), place: type });
+    },
+  };
+}
+
+function patchIn(request: FhirRequest, read: PatchReader): ResourcePatch {
+  const contentType = request.headers['content-type'];
+  try {
+    if (!isJsonPatch(contentType)) return read.fhirPathPatch(resourceInBody(request, 'Parameters'), 'Parameters');
+    requireBodyType(contentType, new Set([JSON_PATCH]), JSON_PATCH);
+  } catch (error) {
+    throw error instanceof Failure && error.code === 'unsupported-media-type' ? new UnknownPatch(error) : error;
+  }
+  if (request.body.length === 0) {
+    throw new Failure('invalid', issue('required', 'The body is empty. Send a JSON Patch: a list of operations.'));
+  }
+  return read.jsonPatch(request.body);
+}
+
+/** 415 with what would do. */
+class UnknownPatch extends FailureWithHeaders {
+  constructor({ code, issues }: Failure) {
+    super(code, issues, { 'accept-patch': PATCH_TYPES.join(', ') });
+  }
+}
+
+function isJsonPatch(contentType: string | undefined): boolean {
+  return contentType?.split(';')[0]?.trim().toLowerCase() === JSON_PATCH;
+}
+
+async function patch(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
+  const ifMatch = expectedVersion(request.headers['if-match']);
+  const [result] = await request.clinic.record.write(
+    [{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }],
+    writeContext(request, 'patch'),
+  );
+  return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);
+}
