@@ -6,13 +6,15 @@ import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
 import { everythingOperations } from './operations/everything.ts';
+import { metaOperations } from './operations/meta.ts';
 import { operationRoutes } from './operations/operation-routes.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
+import { terminologyOperations } from './operations/terminology.ts';
 import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
 import { bundleInteraction } from './rest/bundle.ts';
 import { create } from './rest/create.ts';
 import { conditionalDelete, deleteById } from './rest/delete.ts';
-import { historyInstance } from './rest/history.ts';
+import { historyInstance, historySystem, historyType } from './rest/history.ts';
 import { conditionalPatch, patchById } from './rest/patch.ts';
 import { read } from './rest/read.ts';
 import { searchByGet, searchByPost } from './rest/search.ts';
@@ -35,7 +37,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
   const { validate } = createValidator(definitions);
   const patches = createPatchReader(definitions, validate);
   const handling = { answerGet, isResourceType, validate, patches };
-  const operations = [...everythingOperations(definitions.resourceTypes)];
+  const operations = [...everythingOperations(definitions.resourceTypes), ...metaOperations(definitions.resourceTypes)];
   const routes: Record<string, Record<string, Interaction>> = {
     '/': { POST: bundleInteraction(handling) },
     '/:type': {
@@ -47,12 +49,15 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     },
     '/:type/_search': { POST: searchByPost(registry) },
     '/:type/:id': { GET: read, PUT: update, PATCH: patchById(patches), DELETE: deleteById },
+    '/_history': { GET: historySystem(registry) },
+    '/:type/_history': { GET: historyType },
     '/:type/:id/_history': { GET: historyInstance },
     '/:type/:id/_history/:version': { GET: vread },
     // The service alone writes AuditEvents, and there is one version of what happened.
     '/AuditEvent': { GET: searchAuditEvents(registry, false) },
     '/AuditEvent/_search': { POST: searchAuditEvents(registry, true) },
     '/AuditEvent/:id': { GET: readAuditEvent },
+    '/AuditEvent/_history': {},
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},
     ...operationRoutes(operations, handling),

@@ -1,10 +1,9 @@
 /** The record in PostgreSQL: single statements for reads, and the unit of work behind every locked write. */
 import type { Pool, PoolClient } from 'pg';
-import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import { searchParameterKey } from '../fhir/search-values.ts';
-import type { HistoryPage, StoredResource } from '../record/record.ts';
+import type { StoredResource } from '../record/record.ts';
 import type {
   Change,
   Criterion,
@@ -17,6 +16,8 @@ import type {
 import { textArray } from './arrays.ts';
 import { everythingReader } from './everything.ts';
 import { gathered } from './gathered.ts';
+import { historyByTime, historyOfOne } from './history.ts';
+import { metaInUse, replaceMeta } from './meta.ts';
 import { type NewWrite, writeAllNew, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, search } from './search.ts';
 import { inTransaction } from './transaction.ts';
@@ -39,9 +40,11 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   return {
     read: (type, id) => readCurrent({ type, id }),
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
-    history: (type, id, page) => history(pool, readCurrent, type, id, page),
+    history: (type, id, page) => historyOfOne(pool, type, id, page),
+    historyByTime: (query) => historyByTime(pool, query, cursorKey),
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
     everything: everythingReader(pool, registry, cursorKey),
+    metaInUse: (types, limit) => metaInUse(pool, registry, types, limit),
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     newRids: (count) => newRids(pool, count),
     writeNew: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
@@ -76,14 +79,6 @@ select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.p
   from resource r
   join resource_version v on v.rid = r.rid and v.version = $3
  where r.type = $1 and r.id = $2`;
-
-const HISTORY = `
-select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content
-  from resource r
-  join resource_version v on v.rid = r.rid and v.version < $3
- where r.type = $1 and r.id = $2
- order by v.version desc
- limit $4`;
 
 function stored(row: Omit<Row, 'rid'>): StoredResource {
   return {
@@ -123,30 +118,6 @@ async function readVersion(pool: Pool, type: string, id: string, version: number
   if (version > MAX_VERSION) return undefined;
   const { rows } = await pool.query<Row>({ name: 'record-vread', text: READ_VERSION, values: [type, id, version] });
   return rows[0] && stored(rows[0]);
-}
-
-/** The cursor of a history is the version at which the last page ended: versions never change or vanish. */
-async function history(
-  pool: Pool,
-  readCurrent: ReadCurrent,
-  type: string,
-  id: string,
-  { count, cursor }: { count: number; cursor?: string },
-): Promise<HistoryPage> {
-  const before = cursor === undefined ? MAX_VERSION : Number(cursor);
-  if (!Number.isInteger(before) || before < 1) {
-    throw new Failure('invalid', issue('value', 'The page link is damaged; start again from the first page.'));
-  }
-  const [{ rows }, newest] = await Promise.all([
-    pool.query<Row>({ name: 'record-history', text: HISTORY, values: [type, id, before, count + 1] }),
-    cursor === undefined ? undefined : readCurrent({ type, id }),
-  ]);
-  const versions = rows.slice(0, count).map(stored);
-  const last = versions.at(-1);
-  const more = rows.length > count && last !== undefined;
-  // Versions count from 1 without a gap, so the newest one is the total.
-  const total = newest?.version ?? rows[0]?.version ?? 0;
-  return { versions, total, ...(more ? { next: String(last.version) } : {}) };
 }
 
 const BLOCK = 256; // the increment of resource_rid
@@ -209,6 +180,8 @@ select r.rid, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.meth
   from unnest($1::text[], $2::text[]) as wanted (type, id)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;
+
+const VERSION = 'select deleted, content from resource_version where rid = $1 and version = $2';
 
 const MISSING = `
 select wanted.type, wanted.id
@@ -314,6 +287,15 @@ function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions
       });
       return new Map(rows.map((row) => [row.canonical, row.content]));
     },
+    async version(rid, version) {
+      const { rows } = await client.query<{ deleted: boolean; content: string }>({
+        name: 'version',
+        text: VERSION,
+        values: [rid, version],
+      });
+      return rows[0];
+    },
+    replaceMeta: (rid, version, content) => replaceMeta(client, rid, version, content),
     write: (change) => writeChange(client, clinic, change),
   };
 }

@@ -1,5 +1,6 @@
 /** A clinic's record on top of its store. */
 import { Failure, issue } from '../fhir/failure.ts';
+import { changeMeta, metaInUse } from './change-meta.ts';
 import type { RecordParts } from './drafts.ts';
 import type { ClinicRecord, StoredResource } from './record.ts';
 import { write } from './write.ts';
@@ -18,8 +19,17 @@ export function createRecord(parts: RecordParts): ClinicRecord {
       if (found.total === 0) throw notFound(type, id);
       return found;
     },
+    async historyByTime(query) {
+      const { types: [type] = [], id } = query;
+      // Nothing may have happened in the time that is asked about: whether there is such a resource is another question.
+      if (type !== undefined && id !== undefined && (await store.read(type, id)) === undefined)
+        throw notFound(type, id);
+      return store.historyByTime(query);
+    },
     search: (query) => store.search(query),
     everything: (query) => store.everything(query),
+    changeMeta: (request, context) => changeMeta(parts, request, context),
+    metaInUse: (types) => metaInUse(store, types),
     write: (requests, context) => write(parts, requests, context),
   };
 }

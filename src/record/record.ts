@@ -4,11 +4,13 @@
  * Every write is one unit of work: versions, search rows, audit entry and the deliveries they cause commit together
  * or not at all. Reads answer stored text; nothing is parsed on the way out.
  */
-import type { Resource } from '@medplum/fhirtypes';
+import type { Meta, Resource } from '@medplum/fhirtypes';
 import type { AuditContext } from '../audit/event.ts';
 import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
+import type { MetaChange } from './change-meta.ts';
 import type { EverythingPage, EverythingQuery } from './everything.ts';
+import type { HistoryQuery } from './history.ts';
 
 /** One version of one resource, as it is stored and served. */
 export type StoredResource = {
@@ -66,8 +68,12 @@ export type SearchPage = {
   readonly total?: number;
 };
 
+/** `created`: there was no such resource before this version, or it was deleted. */
+export type HistoryVersion = StoredResource & { readonly created: boolean };
+
 export type HistoryPage = {
-  readonly versions: readonly StoredResource[];
+  readonly versions: readonly HistoryVersion[];
+  /** When the first page was made. */
   readonly total: number;
   readonly next?: string;
 };
@@ -80,9 +86,15 @@ export type ClinicRecord = {
   readVersion(type: string, id: string, version: number): Promise<StoredResource>;
   /** Newest first. @throws Failure `not-found` */
   history(type: string, id: string, page: { readonly count: number; readonly cursor?: string }): Promise<HistoryPage>;
+  /** Histories of types and of everything, and those with a condition. @throws Failure `not-found` for an unknown id */
+  historyByTime(query: HistoryQuery): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
   /** A page of a compartment and what it refers to; empty when there is no such compartment. */
   everything(query: EverythingQuery): Promise<EverythingPage>;
+  /** Tags, labels and profiles of one version, in place. @see change-meta.ts */
+  changeMeta(request: MetaChange, context: WriteContext): Promise<Meta>;
+  /** Tags, labels and profiles in use among these types. @throws Failure `invalid` (too-costly) for more than 1,000 */
+  metaInUse(types: readonly string[]): Promise<Meta>;
   /** All changes or none, with their audit entry; results in the order of the requests. */
   write(requests: readonly WriteRequest[], context: WriteContext): Promise<readonly WriteResult[]>;
 };

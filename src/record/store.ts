@@ -6,6 +6,7 @@
 import type { AuditRow } from '../audit/event.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingPage, EverythingQuery } from './everything.ts';
+import type { HistoryQuery } from './history.ts';
 import type { HistoryPage, SearchPage, StoredResource } from './record.ts';
 import type { SearchColumns } from './search-rows.ts';
 
@@ -72,17 +73,26 @@ export type UnitOfWork = {
   /** Texts of the PlanDefinitions with these canonicals (url, or url|version): of whichever version of the resource had it. */
   planDefinitions(canonicals: readonly string[]): Promise<ReadonlyMap<string, string>>;
   write(change: Change): Promise<void>;
+  /** An older version of a resource. */
+  version(rid: string, version: number): Promise<{ readonly deleted: boolean; readonly content: string } | undefined>;
+  /** Puts a text in the place of a version's; it may differ in tags, labels and profiles alone. */
+  replaceMeta(rid: string, version: number, content: string): Promise<void>;
 };
 
 /** Row ids for new resources, unique over all processes. */
 export type NewRids = (count: number) => Promise<readonly string[]>;
 
+/** Texts of resources that have every tag, label and profile in use; `more`: there are others, too. */
+export type MetaInUse = { readonly contents: readonly string[]; readonly more: boolean };
+
 export type RecordStore = {
   read(type: string, id: string): Promise<StoredResource | undefined>;
   readVersion(type: string, id: string, version: number): Promise<StoredResource | undefined>;
   history(type: string, id: string, page: { count: number; cursor?: string }): Promise<HistoryPage>;
+  historyByTime(query: HistoryQuery): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
   everything(query: EverythingQuery): Promise<EverythingPage>;
+  metaInUse(types: readonly string[], limit: number): Promise<MetaInUse>;
   match(criterion: Criterion): Promise<readonly Match[]>;
   readonly newRids: NewRids;
   /**

@@ -1,71 +1,160 @@
-/** @see https://hl7.org/fhir/R4/http.html#history */
-import { restEvents } from '../../audit/event.ts';
-import { Failure, issue } from '../../fhir/failure.ts';
-import type { StoredResource } from '../../record/record.ts';
-import type { Clinic, Interaction } from '../exchange.ts';
-import { bundleText } from './page.ts';
+/**
+ * Histories of a resource, of a type and of everything.
+ *
+ * @see https://hl7.org/fhir/R4/http.html#history
+ */
+import { permits, requirePermission } from '../../access/scopes.ts';
+import { type AuditRow, restEvents } from '../../audit/event.ts';
+import { sharedEvent } from '../../audit/shared-event.ts';
+import { parseJson } from '../../fhir/json.ts';
+import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import type { HistoryQuery, ListedVersion } from '../../record/history.ts';
+import type { HistoryPage, HistoryVersion } from '../../record/record.ts';
+import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
+import { type HistoryParameters, historyParameters } from './history-parameters.ts';
+import { type BundleLink, bundleText } from './page.ts';
+import { rawRequest } from './search.ts';
 
-const DEFAULT_COUNT = 50;
-const MAX_COUNT = 1000;
+const shared = { action: 'R', takesBody: false } as const;
 
+/** GET [type]/[id]/_history: of a deleted resource too. */
 export const historyInstance: Interaction = {
+  ...shared,
   name: 'history-instance',
-  action: 'R',
-  takesBody: false,
   scopeOfType: true,
   handle: async (request) => {
-    const { clinic, context, target, now } = request;
-    const { type, id, query } = target;
-    const { count, cursor } = pageOf(query);
-    const page = await clinic.record.history(type, id, { count, ...(cursor === undefined ? {} : { cursor }) });
-    const url = `${clinic.base}/${type}/${id}/_history?_count=${count}`;
-    const links = [
-      { relation: 'self' as const, url: cursor === undefined ? url : `${url}&_cursor=${encodeURIComponent(cursor)}` },
-      ...(page.next === undefined
-        ? []
-        : [{ relation: 'next' as const, url: `${url}&_cursor=${encodeURIComponent(page.next)}` }]),
-    ];
-    const entries = page.versions.map((version) => historyEntry(clinic, version));
-    const event = {
-      context,
-      interaction: 'history-instance',
-      action: 'R',
-      outcome: 0,
-      entities: [{ type, id }],
-    } as const;
-    return {
-      status: 200,
-      body: bundleText('history', links, entries, page.total),
-      audit: restEvents(event, patientsOf(page.versions), now),
-    };
+    const { type, id } = request.target;
+    const asked = historyParameters(request);
+    const page = await pageOfOne(request, asked);
+    const entities = [{ type, id }];
+    const event = { ...eventOf(request, 'history-instance'), entities } as const;
+    const patients = patientsOf(page.versions);
+    const audit = restEvents(event, patients.length === 0 ? [null] : patients, request.now);
+    return answerOf(request, `${type}/${id}/_history`, asked, page, audit);
   },
 };
 
-function pageOf(query: string): { count: number; cursor: string | undefined } {
-  let count = DEFAULT_COUNT;
-  let cursor: string | undefined;
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (name === '_count' && /^\d{1,9}$/.test(value)) count = Math.min(Math.max(Number(value), 1), MAX_COUNT);
-    else if (name === '_cursor') cursor = value;
-    else if (name !== '_format') {
-      const known =
-        name === '_count' ? '_count must be a number' : 'A history takes _count, and the urls of its own links';
-      const code = name === '_count' ? 'value' : 'not-supported';
-      throw new Failure('invalid', issue(code, known, `http.${name.slice(0, 64)}`));
-    }
-  }
-  return { count, cursor };
+/** GET [type]/_history */
+export const historyType: Interaction = {
+  ...shared,
+  name: 'history-type',
+  scopeOfType: true,
+  handle: async (request) => {
+    const { grant, target, clinic } = request;
+    // A Binary is seen as what it belongs to is seen (Binary.securityContext), which may be of any type.
+    if (target.type === 'Binary') requirePermission(grant.scopes, '*', 'history-type');
+    const asked = historyParameters(request);
+    const query = { ...(await conditionsOf(request, asked)), types: [target.type] };
+    const page = await clinic.record.historyByTime(query);
+    return answerOf(request, `${target.type}/_history`, asked, page, sharedAudit(request, 'history-type', page));
+  },
+};
+
+/** GET _history: of the types that the token may list; the others are absent, from totals too. */
+export function historySystem(registry: SearchParameterRegistry): Interaction {
+  return {
+    ...shared,
+    name: 'history-system',
+    scopeOfType: false,
+    handle: async (request) => {
+      const { clinic } = request;
+      const types = visibleTypes(request, registry.definitions.resourceTypes);
+      const asked = historyParameters(request);
+      const query = { ...(await conditionsOf(request, asked)), ...(types === undefined ? {} : { types }) };
+      const page = await clinic.record.historyByTime(query);
+      return answerOf(request, '_history', asked, page, sharedAudit(request, 'history-system', page));
+    },
+  };
 }
 
-function historyEntry(clinic: Clinic, version: StoredResource): string {
+/** Undefined: all. @throws Failure `forbidden` when there is none */
+function visibleTypes({ grant }: FhirRequest, all: readonly string[]): readonly string[] | undefined {
+  if (permits(grant.scopes, '*', 'history-system')) return undefined;
+  const types = all.filter((type) => type !== 'Binary' && permits(grant.scopes, type, 'history-system'));
+  if (types.length === 0) requirePermission(grant.scopes, '*', 'history-system');
+  return types;
+}
+
+/** Without conditions by version, which is the fastest way. */
+async function pageOfOne(request: FhirRequest, asked: HistoryParameters): Promise<HistoryPage> {
+  const { clinic, target } = request;
+  const { type, id } = target;
+  const { since, at, list, count, cursor } = asked;
+  if (since === undefined && at === undefined && list === undefined && count > 0) {
+    return clinic.record.history(type, id, { count, ...(cursor === undefined ? {} : { cursor }) });
+  }
+  return clinic.record.historyByTime({ ...(await conditionsOf(request, asked)), types: [type], id });
+}
+
+async function conditionsOf(request: FhirRequest, asked: HistoryParameters): Promise<HistoryQuery> {
+  const { since, at, list, count, cursor } = asked;
+  return {
+    count,
+    ...(cursor === undefined ? {} : { cursor }),
+    ...(since === undefined ? {} : { since }),
+    ...(at === undefined ? {} : { at }),
+    ...(list === undefined ? {} : { listed: await listedIn(request, list) }),
+  };
+}
+
+/** What a List of this service names, with the version where it names one. */
+async function listedIn({ clinic, grant }: FhirRequest, id: string): Promise<readonly ListedVersion[]> {
+  requirePermission(grant.scopes, 'List', 'read', 'http._list');
+  const { content } = await clinic.record.read('List', id);
+  const { entry = [] } = parseJson(content) as { entry?: { deleted?: boolean; item?: { reference?: string } }[] };
+  return entry.flatMap(({ item, deleted }) => {
+    const reference = item?.reference ?? '';
+    const local = reference.startsWith(`${clinic.base}/`) ? reference.slice(clinic.base.length + 1) : reference;
+    const found = LISTED.exec(local);
+    if (found === null || deleted === true) return [];
+    const [, type = '', itemId = '', version] = found;
+    return [{ type, id: itemId, ...(version === undefined ? {} : { version: Number(version) }) }];
+  });
+}
+
+const LISTED = /^([A-Za-z]+)\/([A-Za-z0-9.-]{1,64})(?:\/_history\/([1-9]\d{0,8}))?$/;
+
+function answerOf(
+  request: FhirRequest,
+  path: string,
+  asked: HistoryParameters,
+  page: HistoryPage,
+  audit: readonly AuditRow[],
+): FhirAnswer {
+  const { clinic } = request;
+  const entries = asked.count === 0 ? [] : page.versions.map((version) => entryText(clinic, version));
+  const links = linksOf(`${clinic.base}/${path}`, asked, page.next);
+  return { status: 200, body: bundleText('history', links, entries, page.total), audit };
+}
+
+function linksOf(url: string, { used, cursor }: HistoryParameters, next: string | undefined): BundleLink[] {
+  const at = (place: string | undefined) => {
+    const parameters = new URLSearchParams(used.map(([name, value]): [string, string] => [name, value]));
+    if (place !== undefined) parameters.append('_cursor', place);
+    const query = parameters.toString();
+    return query === '' ? url : `${url}?${query}`;
+  };
+  const self = { relation: 'self', url: at(cursor) } as const;
+  return next === undefined ? [self] : [self, { relation: 'next', url: at(next) }];
+}
+
+function entryText(clinic: Clinic, version: HistoryVersion): string {
   const { type, id, method, deleted } = version;
-  const status = deleted ? '204' : version.version === 1 || method === 'POST' ? '201' : '200';
+  const status = deleted ? '204 No Content' : version.created ? '201 Created' : '200 OK';
   const url = method === 'POST' ? type : `${type}/${id}`;
   const resource = deleted ? '' : `"resource":${version.content},`;
   return `{"fullUrl":"${clinic.base}/${type}/${id}",${resource}"request":{"method":"${method}","url":"${url}"},"response":{"status":"${status}","etag":"W/\\"${version.version}\\"","lastModified":"${version.lastUpdated}"}}`;
 }
 
-function patientsOf(versions: readonly StoredResource[]): (string | null)[] {
-  const patients = versions.map(({ patientId }) => patientId).filter((patientId) => patientId !== null);
-  return patients.length === 0 ? [null] : patients;
+function sharedAudit(request: FhirRequest, interaction: string, page: HistoryPage): AuditRow[] {
+  const event = { ...eventOf(request, interaction), entities: [], query: rawRequest(request) } as const;
+  return [sharedEvent(event, patientsOf(page.versions), request.now)];
+}
+
+function eventOf({ context }: FhirRequest, interaction: string) {
+  return { context, interaction, action: 'R', outcome: 0 } as const;
+}
+
+function patientsOf(versions: readonly HistoryVersion[]): string[] {
+  return [...new Set(versions.map(({ patientId }) => patientId).filter((patientId) => patientId !== null))];
 }
