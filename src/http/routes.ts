@@ -52,6 +52,10 @@ const NOWHERE = '/…';
 
 function belowInstance([, , third = '', fourth = '', ...more]: readonly string[]): Partial<Target> & { shape: string } {
   if (third === '') return { shape: '/:id' };
+  const [fifth = '', ...beyond] = more;
+  if (third === '_history' && fifth.startsWith('$') && beyond.length === 0) {
+    return { version: fourth, operation: fifth.slice(1), shape: `/:id/_history/:version/${fifth}` };
+  }
   if (more.length > 0) return { shape: '/:id/…' };
   if (third.startsWith('$')) {
     return fourth === '' ? { operation: third.slice(1), shape: `/:id/${third}` } : { shape: '/:id/…' };
