@@ -32,6 +32,7 @@ import { untilReachable } from './postgres/reachable.ts';
 import { createRecordStore } from './postgres/record-store.ts';
 import { sealingFingerprints } from './postgres/sealing-key.ts';
 import { createSigningKeyStore } from './postgres/signing-keys.ts';
+import { terminologyOf } from './postgres/terminology.ts';
 import { createCourseReader } from './record/course-reader.ts';
 import { createRecord } from './record/create-record.ts';
 import { installProtocol } from './record/install-protocol.ts';
@@ -194,6 +195,7 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     auditReader: createAuditReader(pool),
     tokens: createTokenVerifier(createSigningKeyStore(pool), base, now),
     courses: createCourseReader(store),
+    terminology: terminologyOf(pool),
   };
   return { clinic, pool, auditRowsWaiting: () => trail.waiting() };
 }

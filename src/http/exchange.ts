@@ -4,6 +4,7 @@ import type { Grant, TokenVerifier } from '../access/tokens.ts';
 import type { AuditAction, AuditContext, AuditRow } from '../audit/event.ts';
 import type { AuditReader } from '../audit/reader.ts';
 import type { AuditTrail } from '../audit/trail.ts';
+import type { TerminologyResources } from '../fhir/terminology/resources.ts';
 import type { CourseReader } from '../record/course-reader.ts';
 import type { ClinicRecord } from '../record/record.ts';
 
@@ -17,6 +18,12 @@ export type Clinic = {
   readonly auditReader: AuditReader;
   readonly tokens: TokenVerifier;
   readonly courses: CourseReader;
+  readonly terminology: ClinicTerminology;
+};
+
+export type ClinicTerminology = {
+  /** Code systems, value sets and concept maps as they are now: the clinic's own before those that are shipped. */
+  open(): Promise<TerminologyResources>;
 };
 
 export type FhirRequest = {

@@ -37,7 +37,11 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
   const { validate } = createValidator(definitions);
   const patches = createPatchReader(definitions, validate);
   const handling = { answerGet, isResourceType, validate, patches };
-  const operations = [...everythingOperations(definitions.resourceTypes), ...metaOperations(definitions.resourceTypes)];
+  const operations = [
+    ...everythingOperations(definitions.resourceTypes),
+    ...metaOperations(definitions.resourceTypes),
+    ...terminologyOperations({ definitions, validate }),
+  ];
   const routes: Record<string, Record<string, Interaction>> = {
     '/': { POST: bundleInteraction(handling) },
     '/:type': {

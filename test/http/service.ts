@@ -13,6 +13,7 @@ import type { Dependency } from '../../src/http/health.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
 import { createAuditReader, createAuditTrail } from '../../src/postgres/audit.ts';
 import { createSigningKeyStore } from '../../src/postgres/signing-keys.ts';
+import { terminologyOf } from '../../src/postgres/terminology.ts';
 import { createCourseReader } from '../../src/record/course-reader.ts';
 import { BASE, fhir, openTestClinic, type TestClinic } from '../record/clinic.ts';
 
@@ -62,6 +63,7 @@ export async function startTestService(options: ServiceOptions = {}): Promise<Te
     auditReader: createAuditReader(pool),
     tokens: createTokenVerifier(keys, BASE, now),
     courses: createCourseReader(clinic.parts.store),
+    terminology: terminologyOf(pool),
   };
   const log: string[] = [];
   const app = createApp({
