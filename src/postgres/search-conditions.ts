@@ -1,36 +1,12 @@
-/** What a condition of a search says about the index rows of a resource, or about the resource's own columns. */
+/** What a condition says about one row of the index, or about the columns of a resource. */
 
-import { Failure, issue } from '../fhir/failure.ts';
 import type { TypeSearchParameter } from '../fhir/search-parameters.ts';
-import type {
-  DateValue,
-  QuantityValue,
-  SearchFilter,
-  SearchPrefix,
-  TokenValue,
-  ValueFilter,
-} from '../fhir/search-query.ts';
+import type { DateValue, QuantityValue, SearchPrefix, TokenValue, ValueFilter } from '../fhir/search-query.ts';
 import { folded, indexable, key64, OPEN_HIGH, OPEN_LOW } from '../fhir/search-values.ts';
 import type { Column, SqlType, Statement } from './search-sql.ts';
 
-/** The conditions that are answered. */
-export type AnsweredFilter = Exclude<ValueFilter, { kind: 'terms' | 'text' }>;
-
-/** @throws Failure `invalid` for the others */
-export function answered(filter: SearchFilter): AnsweredFilter {
-  switch (filter.kind) {
-    case 'missing':
-    case 'token':
-    case 'string':
-    case 'reference':
-    case 'date':
-    case 'quantity':
-    case 'uri':
-      return filter;
-    default:
-      throw new Failure('invalid', issue('not-supported', `A condition of kind ${filter.kind} is not answered yet.`));
-  }
-}
+/** A condition that a single row of the index meets or does not. */
+export type RowFilter = Exclude<ValueFilter, { kind: 'missing' | 'terms' }>;
 
 /** The index table of a parameter that has rows. */
 export function tableOf(parameter: TypeSearchParameter): string {
@@ -49,39 +25,47 @@ export function tableOf(parameter: TypeSearchParameter): string {
   }
 }
 
-/** `alias` is a row of the parameter. Keys of parameters are ours, and as constants they let the planner estimate. */
-export function isRowOf(parameter: TypeSearchParameter, alias: string): string {
-  const [only, ...others] = parameter.rows;
-  const row = others.length === 0 ? `${alias}.param = ${only}` : `${alias}.param in (${parameter.rows.join(', ')})`;
+/** Texts and identifiers of references are rows of codes, too. */
+export function tableFor(filter: RowFilter): string {
+  return filter.kind === 'text' || filter.kind === 'token' ? 'idx_token' : tableOf(filter.parameter);
+}
+
+// Keys of parameters are ours, and as constants they let the planner estimate.
+const MOST_CONSTANTS = 8;
+
+/** `alias` is a row of the parameter. */
+export function isRowOf(parameter: TypeSearchParameter, alias: string, sql: Statement): string {
+  const row = isUnder(parameter.rows, alias, sql);
   return parameter.onlyTarget === undefined
     ? row
     : `${row} and starts_with(${alias}.target, '${parameter.onlyTarget}/')`;
 }
 
-/** Whether the resource `r` meets the condition, asked row by row through the index of its values. */
-export function holdsFor(filter: AnsweredFilter, sql: Statement): string {
-  if (filter.parameter.stored === 'column') return columnCondition(filter, sql);
-  const table = tableOf(filter.parameter);
-  const wanted = filter.kind === 'missing' ? '' : ` and ${rowCondition(filter, 'i', sql)}`;
-  const negated = filter.kind === 'missing' ? filter.missing : filter.kind === 'token' && filter.not;
-  // `offset 0` keeps it a look-up for each resource: as a join it could read all rows of the clinic.
-  const exists = `exists (select from ${table} i where i.rid = r.rid and ${isRowOf(filter.parameter, 'i')}${wanted} offset 0)`;
-  return negated ? `not ${exists}` : exists;
+/** `alias` is a row of the filter's parameter, in the table of the filter. */
+export function isRowFor(filter: RowFilter, alias: string, sql: Statement): string {
+  return filter.kind === 'reference'
+    ? isRowOf(filter.parameter, alias, sql)
+    : isUnder(filter.parameter.rows, alias, sql);
+}
+
+function isUnder(keys: readonly number[], alias: string, sql: Statement): string {
+  const [only, ...others] = keys;
+  if (others.length === 0) return `${alias}.param = ${only}`;
+  if (keys.length <= MOST_CONSTANTS) return `${alias}.param in (${keys.join(', ')})`;
+  return `${alias}.param = any (${sql.array({ type: 'integer', values: keys })})`;
 }
 
 /** Whether the index row `alias`, which is one of the parameter, has one of the values. */
-export function rowCondition(
-  filter: Exclude<AnsweredFilter, { kind: 'missing' }>,
-  alias: string,
-  sql: Statement,
-): string {
+export function rowCondition(filter: RowFilter, alias: string, sql: Statement): string {
   switch (filter.kind) {
     case 'token':
       return tokenCondition(filter.values, alias, sql);
+    case 'text':
+      return textCondition(filter.values, alias, sql);
     case 'reference':
-      return sql.isOneOf(`${alias}.target`, { type: 'text', values: filter.values.map(indexable) });
+      return referenceCondition(filter, alias, sql);
     case 'uri':
-      return sql.isOneOf(`${alias}.value`, { type: 'text', values: filter.values.map(indexable) });
+      return uriCondition(filter, alias, sql);
     case 'string':
       return stringCondition(filter, alias, sql);
     case 'date':
@@ -93,17 +77,22 @@ export function rowCondition(
 
 // ---- columns of the resource: _id and _lastUpdated
 
-function columnCondition(filter: AnsweredFilter, sql: Statement): string {
+/** Never null. `r` is the resource. */
+export function columnCondition(
+  filter: Exclude<ValueFilter, { kind: 'terms' | 'text' }>,
+  r: string,
+  sql: Statement,
+): string {
   switch (filter.kind) {
     case 'missing':
       return filter.missing ? 'false' : 'true';
     case 'token': {
       const values = filter.values.map(({ code }) => code ?? '');
-      const matches = sql.isOneOf('r.id', { type: 'text', values });
+      const matches = sql.isOneOf(`${r}.id`, { type: 'text', values });
       return filter.not ? `not (${matches})` : matches;
     }
     case 'date':
-      return dateCondition(filter.values, 'r.last_updated', 'r.last_updated', 'timestamptz', sql);
+      return dateCondition(filter.values, `${r}.last_updated`, `${r}.last_updated`, 'timestamptz', sql);
     default:
       throw new Error(`${filter.parameter.code} is no column`);
   }
@@ -120,6 +109,7 @@ export function timeValue(ms: number, type: 'bigint' | 'timestamptz'): string {
 // ---- token
 
 function tokenCondition(values: readonly TokenValue[], alias: string, sql: Statement): string {
+  if (values.length === 0) return 'false';
   const codes = values.filter(({ system }) => system === undefined).map(({ code }) => indexable(code ?? ''));
   const systems = values.filter(({ code }) => code === undefined).map(({ system }) => key64(system ?? ''));
   const both = values.filter(({ system, code }) => system !== undefined && code !== undefined);
@@ -138,6 +128,51 @@ function tokenCondition(values: readonly TokenValue[], alias: string, sql: State
   return found.length === 1 ? (found[0] as string) : `(${found.join(' or ')})`;
 }
 
+// ---- text of a code: one of its lines starts with the value
+
+/** `texts` is a row of token_text; each of its lines stands behind a line break. */
+export function textMatches(values: readonly string[], texts: string, sql: Statement): string {
+  const lines = values.map((value) => `\n${value}`);
+  return sql.anyOf({ line: { type: 'text', values: lines } }, (q) => `strpos(${texts}.folded, ${q('line')}) > 0`);
+}
+
+function textCondition(values: readonly string[], alias: string, sql: Statement): string {
+  const t = sql.row();
+  const matches = textMatches(values, t, sql);
+  // Apart by code and system only where a text is shared: it is the text that is asked for.
+  return `${alias}.text_key is not null and exists (
+    select from token_text ${t} where ${t}.param = ${alias}.param and ${t}.text_key = ${alias}.text_key and ${matches} offset 0)`;
+}
+
+// ---- uri
+
+function uriCondition({ match, values }: Extract<RowFilter, { kind: 'uri' }>, alias: string, sql: Statement): string {
+  const value = `${alias}.value`;
+  return match === 'exact'
+    ? sql.isOneOf(value, { type: 'text', values: values.map(indexable) })
+    : sql.anyOf(
+        { low: { type: 'text', values }, high: { type: 'text', values: values.map(endOf) } },
+        (q) => `${value} >= ${q('low')} and ${value} < ${q('high')}`,
+      );
+}
+
+// ---- reference
+
+function referenceCondition(
+  { values, below }: Extract<RowFilter, { kind: 'reference' }>,
+  alias: string,
+  sql: Statement,
+): string {
+  const exact = sql.isOneOf(`${alias}.target`, { type: 'text', values: values.map(indexable) });
+  if (below === undefined) return exact;
+  const starts = values.map((value) => `${value}.`);
+  const behind = sql.anyOf(
+    { low: { type: 'text', values: starts }, high: { type: 'text', values: starts.map(endOf) } },
+    (q) => `${alias}.target >= ${q('low')} and ${alias}.target < ${q('high')}`,
+  );
+  return `(${exact} or ${behind})`;
+}
+
 // ---- string
 
 /** Greater than every text that starts with it. */
@@ -146,7 +181,7 @@ function endOf(prefix: string): string {
 }
 
 function stringCondition(
-  { match, values }: Extract<SearchFilter, { kind: 'string' }>,
+  { match, values }: Extract<RowFilter, { kind: 'string' }>,
   alias: string,
   sql: Statement,
 ): string {
@@ -164,10 +199,15 @@ function stringCondition(
         { low: { type: 'text', values }, high: { type: 'text', values: values.map(endOf) } },
         (q) => `${alias}.folded >= ${q('low')} and ${alias}.folded < ${q('high')}`,
       );
-    case 'suffix':
-    case 'whole':
     case 'contains':
       return sql.anyOf({ part: { type: 'text', values } }, (q) => `strpos(${alias}.folded, ${q('part')}) > 0`);
+    case 'suffix':
+      return sql.anyOf(
+        { part: { type: 'text', values } },
+        (q) => `right(${alias}.folded, length(${q('part')})) = ${q('part')}`,
+      );
+    case 'whole':
+      return sql.isOneOf(`${alias}.folded`, { type: 'text', values: values.map(indexable) });
   }
 }
 
@@ -267,27 +307,39 @@ const QUANTITY: Record<
   ap: (low, high, q) => `${low} <= ${q('high')} and ${high} >= ${q('low')}`,
 };
 
+type QuantityColumn = 'value' | 'low' | 'high' | 'system' | 'code' | 'canonical';
+
 function quantityCondition(values: readonly QuantityValue[], alias: string, sql: Statement): string {
-  const shape = ({ prefix, system, code }: QuantityValue) =>
-    `${prefix}${system === undefined ? '' : ' system'}${code === undefined ? '' : ' code'}`;
+  const shape = ({ prefix, system, code, canonical }: QuantityValue) =>
+    canonical === undefined
+      ? `${prefix}${system === undefined ? '' : ' system'}${code === undefined ? '' : ' code'}`
+      : `${prefix} canonical`;
   const found = [...Map.groupBy(values, shape).values()].map((group) => quantityGroup(group, alias, sql));
   return found.length === 1 ? (found[0] as string) : `(${found.join(' or ')})`;
 }
 
 function quantityGroup(group: readonly QuantityValue[], alias: string, sql: Statement): string {
-  const [{ prefix, system, code }] = group as [QuantityValue];
+  const [{ prefix, system, code, canonical }] = group as [QuantityValue];
   const column = (type: SqlType, take: (value: QuantityValue) => string | number): Column => ({
     type,
     values: group.map(take),
   });
-  const columns: Partial<Record<'value' | 'low' | 'high' | 'system' | 'code', Column>> = {
-    value: column('double precision', (each) => each.value),
-    low: column('double precision', (each) => each.low),
-    high: column('double precision', (each) => each.high),
-    ...(system === undefined ? {} : { system: column('bigint', (each) => key64(each.system ?? '')) }),
-    ...(code === undefined ? {} : { code: column('text', (each) => indexable(each.code ?? '')) }),
+  const columns: Partial<Record<QuantityColumn, Column>> = {
+    value: column('double precision', (each) => each.canonical?.value ?? each.value),
+    low: column('double precision', (each) => each.canonical?.low ?? each.low),
+    high: column('double precision', (each) => each.canonical?.high ?? each.high),
   };
-  return sql.anyOf(columns, (q) => {
+  if (canonical !== undefined) {
+    columns.canonical = column('text', (each) => each.canonical?.code ?? '');
+    return sql.anyOf<QuantityColumn>(
+      columns,
+      (q) =>
+        `${alias}.canon_code = ${q('canonical')} and ${QUANTITY[prefix](`${alias}.canon_low`, `${alias}.canon_high`, q)}`,
+    );
+  }
+  if (system !== undefined) columns.system = column('bigint', (each) => key64(each.system ?? ''));
+  if (code !== undefined) columns.code = column('text', (each) => indexable(each.code ?? ''));
+  return sql.anyOf<QuantityColumn>(columns, (q) => {
     const found = [QUANTITY[prefix](`${alias}.low`, `${alias}.high`, q)];
     if (system !== undefined) found.push(`${alias}.system_key = ${q('system')}`);
     if (code !== undefined && system !== undefined) found.push(`${alias}.code = ${q('code')}`);

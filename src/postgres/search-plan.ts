@@ -7,25 +7,32 @@
  *
  * - `_id`: those resources.
  * - Within a patient: a token or a reference of that patient; else dates of that patient in order; else the chart.
- * - In the whole clinic: an identifier, a reference, a text; else the sort key's index in order; else a date range,
- *   bounded below since only `wide` rows are longer than a day; else a token in the order of its index.
+ * - In the whole clinic: what finds few (an identifier, a reference, a text, and a chain or `_has` that ends in one);
+ *   else the sort key's index in order; else a date range, bounded below since only `wide` rows are longer than a day;
+ *   else a token in the order of its index; else the type in the order of its ids.
+ *
+ * A walk through an order meets a rare code late, and a common code fills any list of candidates. Where a walk would
+ * leave out a condition that an index answers, that index is asked first for a bounded number of resources: all of
+ * them within the bound are the candidates, and only beyond it the order is walked (`probe`).
  *
  * Every order ends in a unique key, so that a page can continue behind the last row of the page before.
  */
 
 import type { TypeSearchParameter } from '../fhir/search-parameters.ts';
-import type { SearchQuery, SearchSort } from '../fhir/search-query.ts';
+import type { SearchFilter, SearchSort } from '../fhir/search-query.ts';
 import { key64 } from '../fhir/search-values.ts';
 import { WIDE_MS } from '../record/search-rows.ts';
 import {
-  type AnsweredFilter,
-  answered,
   boundsOfLow,
-  holdsFor,
+  isRowFor,
   isRowOf,
+  type RowFilter,
   rowCondition,
+  tableFor,
   tableOf,
 } from './search-conditions.ts';
+import { holdsFor, isCommon, isOfTypes, rankOf, ridsOf, SELECTIVE, UNRANKED } from './search-filters.ts';
+import type { Part } from './search-parts.ts';
 import type { SqlType, Statement } from './search-sql.ts';
 
 export type OrderKey = {
@@ -46,44 +53,97 @@ export type Plan = {
   readonly order: readonly OrderKey[];
   /** Rows without a value of this parameter are not among the candidates: they come after all others. */
   readonly leavesOut?: TypeSearchParameter;
+  /** Keys behind the first that are columns of the same index row, so that ties are walked in its order, too. */
+  readonly more?: number;
+  /** The order is one for each type: each type is walked by itself (`y.type`). The placeholder of all types. */
+  readonly eachOf?: string;
 };
 
-type DateFilter = Extract<AnsweredFilter, { kind: 'date' }>;
-type RowFilter = Exclude<AnsweredFilter, { kind: 'missing' }>;
-/** A query of conditions that are answered. */
-type AnsweredQuery = Omit<SearchQuery, 'filters'> & { readonly filters: readonly AnsweredFilter[] };
+type DateFilter = Extract<SearchFilter, { kind: 'date' }>;
 
 type Driver =
   | { readonly kind: 'ids' | 'chart' | 'times' | 'type' }
   | { readonly kind: 'rows' | 'codes'; readonly filter: RowFilter }
+  | { readonly kind: 'rids'; readonly filter: SearchFilter }
   | { readonly kind: 'dates'; readonly parameter: TypeSearchParameter; readonly filters: readonly DateFilter[] }
   | { readonly kind: 'values'; readonly parameter: TypeSearchParameter };
 
 /**
- * @param position where to continue; only of a plan of the same query
+ * @param position where to continue; only of a plan of the same part
  * @param whole candidates without the first sort key are among the others, none is left out
  */
-export function planOf(asked: SearchQuery, sql: Statement, position: Position | undefined, whole = false): Plan {
-  const query: AnsweredQuery = { ...asked, filters: asked.filters.map(answered) };
-  const patients = query.filters.filter(isPatientFilter);
+export function planOf(part: Part, sql: Statement, position: Position | undefined, whole = false): Plan {
+  const patients = part.filters.filter(isPatientFilter);
   const patient = patients.find(({ values }) => values.length === 1);
-  const driver = driverFor(whole ? { ...query, sort: [] } : query, patient !== undefined, whole);
-  const rest = query.filters.filter((filter) => !answers(driver, filter) && !patients.includes(filter as never));
-  const where = ['not r.deleted', ...patients.map((filter) => isOfPatient(filter, sql))];
-  const candidates = candidatesOf(driver, query, patient && patientIdIn(patient), sql, whole ? undefined : position);
-  const order = whole ? ordered(query.sort, RID) : candidates.order;
+  const driver = driverFor(whole ? { ...part, sort: [] } : part, patient !== undefined, whole);
+  const candidates = candidatesOf(driver, part, patient && patientIdIn(patient), sql, whole ? undefined : position);
+  const rest = part.filters.filter((filter) => !answers(driver, filter) && !patients.includes(filter as never));
   return {
     ...candidates,
-    order,
-    where: [...where, ...candidates.where, ...rest.map((filter) => holdsFor(filter, sql))],
+    order: whole ? ordered(part.sort, RID) : candidates.order,
+    where: [
+      'not r.deleted',
+      ...patients.map((filter) => isOfPatient(filter, sql)),
+      ...candidates.where,
+      ...rest.map((filter) => holdsFor(filter, 'r', sql)),
+    ],
+  };
+}
+
+/** The condition whose resources are worth a look before the order of the plan is walked. */
+export function probeOf(part: Part): SearchFilter | undefined {
+  const inChart = part.filters.some((filter) => isPatientFilter(filter) && filter.values.length === 1);
+  if (inChart) return undefined;
+  const driver = driverFor(part, false, false);
+  if (driver.kind === 'dates' && (driver.filters.length > 0 || !driver.parameter.single)) return undefined;
+  if (!WALKS.has(driver.kind)) return undefined;
+  return bestOf(part.filters);
+}
+
+const WALKS: ReadonlySet<Driver['kind']> = new Set(['dates', 'values', 'times', 'type']);
+
+/** The plan over the rids of `from` (a table of the statement), in the order of the part's plan. */
+export function planWithin(
+  from: string,
+  probe: SearchFilter,
+  part: Part,
+  order: readonly OrderKey[],
+  sql: Statement,
+): Plan {
+  const rest = part.filters.filter((filter) => filter !== probe);
+  return {
+    from: [`(select distinct rid from ${from} offset 0) d ${RESOURCE}`],
+    where: ['not r.deleted', isOfTypes(part.types, 'r', sql), ...rest.map((filter) => holdsFor(filter, 'r', sql))],
+    order: order.map((key) => computed(key, part.sort[0])),
+  };
+}
+
+/** A key of a walk, for a resource that was found otherwise. */
+function computed(key: OrderKey, sort: SearchSort | undefined): OrderKey {
+  const column = key.sql.startsWith('d.') ? key.sql.slice(2) : '';
+  if (column === '') return key;
+  if (column === 'rid') return { ...key, sql: 'r.rid' };
+  if (sort === undefined) throw new Error(`${key.sql} is the key of no sort`);
+  return column === 'patient_key' || column === 'system_key' ? tokenKey(column, sort) : keyOf(sort);
+}
+
+/** A column of the row that decides where a resource stands in the order of its codes. */
+function tokenKey(column: 'patient_key' | 'system_key', { parameter, descending }: SearchSort): OrderKey {
+  const down = descending ? ' desc' : '';
+  const row = `select i.${column} from idx_token i where i.rid = r.rid and ${isUnderAny(parameter)}`;
+  return {
+    sql: `(${row} order by i.code${down}, i.system_key${down} limit 1)`,
+    type: 'bigint',
+    descending,
+    nullable: true,
   };
 }
 
 // ---- the patient
 
-type PatientFilter = Extract<AnsweredFilter, { kind: 'reference' }>;
+type PatientFilter = Extract<SearchFilter, { kind: 'reference' }>;
 
-function isPatientFilter(filter: AnsweredFilter): filter is PatientFilter {
+function isPatientFilter(filter: SearchFilter): filter is PatientFilter {
   return (
     filter.kind === 'reference' &&
     filter.parameter.namesPatient &&
@@ -102,82 +162,89 @@ function isOfPatient({ values }: PatientFilter, sql: Statement): string {
 
 // ---- which index drives
 
-/** Shared by most resources of a type: no help in finding few. */
-const COMMON = new Set([
-  'status',
-  'category',
-  'class',
-  'intent',
-  'priority',
-  '_security',
-  '_tag',
-  '_profile',
-  '_source',
-]);
-const IDENTIFYING = new Set(['identifier', 'email', 'phone', 'telecom']);
-
-function driverFor(query: AnsweredQuery, inChart: boolean, whole: boolean): Driver {
-  const { filters, sort } = query;
-  const rows = filters.filter((filter): filter is RowFilter => filter.kind !== 'missing' && isDrivable(filter));
-  if (filters.some((filter) => filter.parameter.code === '_id' && filter.kind === 'token' && !filter.not)) {
+function driverFor(part: Part, inChart: boolean, whole: boolean): Driver {
+  const { filters, sort } = part;
+  if (filters.some((filter) => filter.kind === 'token' && !filter.not && filter.parameter.code === '_id')) {
     return { kind: 'ids' };
   }
   const first = sort[0]?.parameter;
-  const dates = whole ? undefined : datesDriver(rows, first);
-  if (inChart) {
-    const tokens = rows.filter(({ kind }) => kind === 'token');
-    const filter =
-      tokens.find(({ parameter }) => !COMMON.has(parameter.code)) ??
-      rows.find((each) => each.kind === 'reference' && !isPatientFilter(each)) ??
-      tokens[0];
-    if (filter !== undefined) return { kind: 'rows', filter };
-    return dates ?? { kind: 'chart' };
-  }
-  const few = rows.find(isSelective);
-  if (few !== undefined) return { kind: 'rows', filter: few };
-  const date = rows.find(({ kind }) => kind === 'date');
+  const dates = whole ? undefined : datesDriver(filters, first);
+  if (inChart) return chartDriver(filters) ?? dates ?? { kind: 'chart' };
+  const best = bestOf(filters);
+  if (best !== undefined && rankOf(best) <= SELECTIVE) return driverBy(best);
   if (dates !== undefined) return dates;
-  if (first !== undefined && date === undefined) {
+  const date = filters.find((filter): filter is DateFilter => filter.kind === 'date' && isIndexed(filter));
+  if (first !== undefined && date === undefined && !whole) {
     if (first.code === '_lastUpdated') return { kind: 'times' };
     if (first.code === '_id') return { kind: 'type' };
     if (isStreamable(first)) return { kind: 'values', parameter: first };
   }
-  return whole && date === undefined ? { kind: 'type' } : driverOfMany(date, rows, query);
-}
-
-function driverOfMany(
-  date: RowFilter | undefined,
-  rows: readonly RowFilter[],
-  { filters, sort }: AnsweredQuery,
-): Driver {
   if (date !== undefined) return { kind: 'rows', filter: date };
-  const filter = rows.find(({ parameter }) => !COMMON.has(parameter.code)) ?? rows[0];
-  if (filter !== undefined) {
-    const one = filter.kind === 'token' && filter.values.length === 1 && filter.parameter.rows.length === 1;
-    return { kind: one && sort.length === 0 ? 'codes' : 'rows', filter };
+  if (whole) return best === undefined ? { kind: 'type' } : driverBy(best);
+  return driverOfMany(best, part);
+}
+
+function chartDriver(filters: readonly SearchFilter[]): Driver | undefined {
+  const rows = filters.filter(isRowDrivable);
+  const tokens = rows.filter(({ kind }) => kind === 'token');
+  const filter =
+    tokens.find(({ parameter }) => !isCommon(parameter)) ??
+    rows.find((each) => each.kind === 'reference' && !isPatientFilter(each)) ??
+    tokens[0];
+  return filter && { kind: 'rows', filter };
+}
+
+function driverOfMany(best: SearchFilter | undefined, { filters, sort }: Part): Driver {
+  if (sort.length === 0) {
+    if (best?.kind === 'token' && best.values.length === 1 && best.parameter.rows.length === 1 && isIndexed(best)) {
+      return { kind: 'codes', filter: best };
+    }
+    return { kind: filters.some(isTimeFilter) ? 'times' : 'type' };
   }
-  return { kind: filters.some(isTimeFilter) && sort.length === 0 ? 'times' : 'type' };
+  // No index has the order.
+  return best === undefined ? { kind: 'type' } : driverBy(best);
 }
 
-function isDrivable(filter: AnsweredFilter): boolean {
-  if (filter.parameter.stored !== 'index') return false;
-  return filter.kind !== 'token' || (!filter.not && filter.values.every(({ code }) => code !== undefined));
+/** What is likely to find fewest, of the conditions that an index answers. */
+function bestOf(filters: readonly SearchFilter[]): SearchFilter | undefined {
+  let best: SearchFilter | undefined;
+  for (const filter of filters) {
+    if (rankOf(filter) < (best === undefined ? UNRANKED : rankOf(best))) best = filter;
+  }
+  return best;
 }
 
-function isSelective({ kind, parameter }: RowFilter): boolean {
-  if (kind === 'token') return IDENTIFYING.has(parameter.code);
-  return kind === 'reference' || kind === 'string' || (kind === 'uri' && !COMMON.has(parameter.code));
+function driverBy(filter: SearchFilter): Driver {
+  return isRowDrivable(filter) ? { kind: 'rows', filter } : { kind: 'rids', filter };
 }
 
-function isTimeFilter(filter: AnsweredFilter): boolean {
-  return filter.parameter.code === '_lastUpdated' && filter.kind === 'date';
+function isRowDrivable(filter: SearchFilter): filter is RowFilter {
+  switch (filter.kind) {
+    case 'token':
+    case 'string':
+    case 'reference':
+    case 'date':
+    case 'quantity':
+    case 'uri':
+      return isIndexed(filter) && rankOf(filter) < UNRANKED;
+    default:
+      return false;
+  }
+}
+
+function isIndexed({ parameter }: { readonly parameter: TypeSearchParameter }): boolean {
+  return parameter.stored === 'index';
+}
+
+function isTimeFilter(filter: SearchFilter): boolean {
+  return filter.kind === 'date' && filter.parameter.code === '_lastUpdated';
 }
 
 /** Dates in order: of the sort key, or of the one date that is asked for. */
-function datesDriver(rows: readonly RowFilter[], first: TypeSearchParameter | undefined): Driver | undefined {
-  const filters = rows.filter((filter): filter is DateFilter => filter.kind === 'date');
+function datesDriver(all: readonly SearchFilter[], first: TypeSearchParameter | undefined): Driver | undefined {
+  const filters = all.filter((filter): filter is DateFilter => filter.kind === 'date' && isIndexed(filter));
   const parameter = first ?? filters[0]?.parameter;
-  if (parameter?.kind !== 'date' || parameter.stored !== 'index' || parameter.rows.length !== 1) return undefined;
+  if (parameter?.kind !== 'date' || !isIndexed({ parameter }) || parameter.rows.length !== 1) return undefined;
   const same = filters.filter((filter) => filter.parameter === parameter);
   // Another date that is asked for may bound the answer far better than the whole index of the sort key.
   if (same.length === 0 && filters.length > 0) return undefined;
@@ -186,16 +253,16 @@ function datesDriver(rows: readonly RowFilter[], first: TypeSearchParameter | un
 
 function isStreamable(parameter: TypeSearchParameter): boolean {
   return (
-    parameter.stored === 'index' &&
+    isIndexed({ parameter }) &&
     parameter.rows.length === 1 &&
     parameter.onlyTarget === undefined &&
-    (parameter.kind === 'string' || parameter.kind === 'uri' || parameter.kind === 'reference')
+    parameter.kind !== 'date'
   );
 }
 
 /** Whether the candidates meet the condition by themselves. */
-function answers(driver: Driver, filter: AnsweredFilter): boolean {
-  if (driver.kind === 'rows' || driver.kind === 'codes') return driver.filter === filter;
+function answers(driver: Driver, filter: SearchFilter): boolean {
+  if (driver.kind === 'rows' || driver.kind === 'codes' || driver.kind === 'rids') return driver.filter === filter;
   return driver.kind === 'dates' && driver.filters.includes(filter as DateFilter);
 }
 
@@ -205,45 +272,61 @@ const RID: OrderKey = { sql: 'r.rid', type: 'bigint', descending: false, nullabl
 
 function candidatesOf(
   driver: Driver,
-  query: AnsweredQuery,
+  part: Part,
   patientId: string | undefined,
   sql: Statement,
   position: Position | undefined,
 ): Plan {
-  const { type, sort } = query;
-  const ofType = `r.type = ${sql.value('text', type)}`;
+  const { types, sort } = part;
+  const ofType = isOfTypes(types, 'r', sql);
+  const after = sort.length === 0 ? position : undefined;
   switch (driver.kind) {
     case 'ids':
     case 'chart':
       return { from: ['resource r'], where: [ofType], order: ordered(sort, RID) };
     case 'type':
-      return { from: ['resource r'], where: [ofType], order: typeOrder(sort) };
+      return { from: ['resource r'], where: [ofType], order: typeOrder(part) };
     case 'times':
-      return { from: ['resource r'], where: [ofType], order: timeOrder(sort) };
+      return { from: ['resource r'], ...walked(part, ofType, sql), order: timeOrder(sort) };
     case 'rows': {
-      const rows = distinctRows(driver.filter, patientId, sql, sort.length === 0 ? position : undefined);
+      const rows = distinctRows(driver.filter, patientId, sql, after);
       return { from: [`${rows} d ${RESOURCE}`], where: [ofType], order: ordered(sort, { ...RID, sql: 'd.rid' }) };
+    }
+    case 'rids': {
+      const behind = after === undefined ? '' : ` where n.rid > ${sql.value('bigint', after[0] as string)}`;
+      const rids = `(select distinct n.rid from (${ridsOf(driver.filter, types, sql)}) n${behind} order by n.rid offset 0)`;
+      return { from: [`${rids} d ${RESOURCE}`], where: [ofType], order: ordered(sort, { ...RID, sql: 'd.rid' }) };
     }
     case 'codes':
       return { from: [`${codeRows(driver.filter, sql, position)} d ${RESOURCE}`], where: [ofType], order: CODE_ORDER };
     case 'dates':
       return { ...dateCandidates(driver, sort, patientId, sql), where: [ofType] };
     case 'values':
-      return valueCandidates(driver.parameter, sort, ofType);
+      return valueCandidates(driver.parameter, sort, ofType, sql);
   }
 }
 
 // `offset 0`: looked up for each candidate in their order, and never the start of a join.
 const RESOURCE = 'cross join lateral (select * from resource s where s.rid = d.rid offset 0) r';
 
+/** Of several types each is walked by itself: an index has one order for each. */
+function walked({ types }: Part, ofType: string, sql: Statement): Pick<Plan, 'where' | 'eachOf'> {
+  if (types.length === 1) return { where: [ofType] };
+  return { where: ['r.type = y.type'], eachOf: sql.array({ type: 'text', values: types }) };
+}
+
 function ordered(sort: readonly SearchSort[], last: OrderKey): OrderKey[] {
   const descending = sort[0]?.descending ?? false;
   return [...sort.map(keyOf), { ...last, descending }];
 }
 
-function typeOrder(sort: readonly SearchSort[]): OrderKey[] {
+function typeOrder({ types, sort }: Part): OrderKey[] {
   if (sort.length > 0 && sort[0]?.parameter.code !== '_id') return ordered(sort, RID);
-  return [{ sql: 'r.id', type: 'text', descending: sort[0]?.descending ?? false, nullable: false }];
+  const descending = sort[0]?.descending ?? false;
+  const id: OrderKey = { sql: 'r.id', type: 'text', descending, nullable: false };
+  if (types.length === 1) return [id];
+  const type: OrderKey = { sql: 'r.type', type: 'text', descending, nullable: false };
+  return sort.length === 0 ? [type, id] : [id, type];
 }
 
 function timeOrder(sort: readonly SearchSort[]): OrderKey[] {
@@ -260,8 +343,15 @@ function keyOf({ parameter, descending }: SearchSort): OrderKey {
   }
   const { column, type } = sortColumn(parameter);
   const value = `${descending ? 'max' : 'min'}(i.${column})`;
-  const sql = `(select ${value} from ${tableOf(parameter)} i where i.rid = r.rid and ${isRowOf(parameter, 'i')})`;
+  const row = isUnderAny(parameter);
+  const sql = `(select ${value} from ${tableOf(parameter)} i where i.rid = r.rid and ${row})`;
   return { sql, type, descending, nullable: true };
+}
+
+/** As isRowOf, but without a parameter of the statement: a key is stated more than once. */
+function isUnderAny({ rows, onlyTarget }: TypeSearchParameter): string {
+  const own = onlyTarget === undefined ? '' : ` and starts_with(i.target, '${onlyTarget}/')`;
+  return `i.param in (${rows.join(', ')})${own}`;
 }
 
 function sortColumn({ kind }: TypeSearchParameter): { column: string; type: SqlType } {
@@ -289,21 +379,20 @@ function distinctRows(
   sql: Statement,
   position: Position | undefined,
 ): string {
-  const { parameter } = filter;
   const after = position === undefined ? '' : ` and i.rid > ${sql.value('bigint', position[0] as string)}`;
   const ofPatient =
-    patientId !== undefined && HAS_PATIENT.has(parameter.kind)
+    patientId !== undefined && HAS_PATIENT.has(filter.kind)
       ? ` and i.patient_key = ${sql.value('bigint', key64(patientId))}`
       : '';
-  const condition = `${isRowOf(parameter, 'i')}${ofPatient} and ${rowCondition(filter, 'i', sql)}${after}`;
+  const condition = `${isRowFor(filter, 'i', sql)}${ofPatient} and ${rowCondition(filter, 'i', sql)}${after}`;
   if (filter.kind !== 'date' || patientId !== undefined) {
-    return `(select distinct i.rid from ${tableOf(parameter)} i where ${condition} order by i.rid offset 0)`;
+    return `(select distinct i.rid from ${tableFor(filter)} i where ${condition} order by i.rid offset 0)`;
   }
   const rows = dateRanges('i.rid', [filter], condition, sql);
   return `(select distinct i.rid from (${rows.join(' union all ')}) i order by i.rid offset 0)`;
 }
 
-const HAS_PATIENT: ReadonlySet<string> = new Set(['token', 'date']);
+const HAS_PATIENT: ReadonlySet<RowFilter['kind']> = new Set(['token', 'date']);
 
 const CODE_ORDER: OrderKey[] = [
   { sql: 'd.patient_key', type: 'bigint', descending: false, nullable: false },
@@ -316,7 +405,7 @@ function codeRows(filter: RowFilter, sql: Statement, position: Position | undefi
     position === undefined
       ? ''
       : ` and (i.patient_key, i.rid) > (${sql.value('bigint', position[0] as string)}, ${sql.value('bigint', position[1] as string)})`;
-  const condition = `${isRowOf(filter.parameter, 'i')} and ${rowCondition(filter, 'i', sql)}${after}`;
+  const condition = `${isRowFor(filter, 'i', sql)} and ${rowCondition(filter, 'i', sql)}${after}`;
   return `(select distinct i.patient_key, i.rid from idx_token i where ${condition} order by i.patient_key, i.rid offset 0)`;
 }
 
@@ -328,11 +417,11 @@ function dateCandidates(
 ): Omit<Plan, 'where'> {
   const descending = sort[0]?.descending ?? false;
   const conditions = (alias: string) => filters.map((filter) => ` and ${rowCondition(filter, alias, sql)}`).join('');
-  let condition = `${isRowOf(parameter, 'i')}${conditions('i')}`;
+  let condition = `${isRowOf(parameter, 'i', sql)}${conditions('i')}`;
   if (!parameter.single) {
     // Of several dates that match the one that decides the order.
-    const sooner = `(e.low, e.high) ${descending ? '>' : '<'} (i.low, i.high)`;
-    const same = `e.rid = i.rid and ${isRowOf(parameter, 'e')}${conditions('e')}`;
+    const sooner = `(e.low, e.ctid) ${descending ? '>' : '<'} (i.low, i.ctid)`;
+    const same = `e.rid = i.rid and ${isRowOf(parameter, 'e', sql)}${conditions('e')}`;
     condition += ` and not exists (select from idx_date e where ${same} and ${sooner} offset 0)`;
   }
   const rows =
@@ -365,19 +454,29 @@ function dateRanges(columns: string, filters: readonly DateFilter[], condition: 
   return [branch(false), branch(true)];
 }
 
-function valueCandidates(parameter: TypeSearchParameter, sort: readonly SearchSort[], ofType: string): Plan {
+/** A walk through the index of the first sort key; of several rows of a resource the one that decides counts. */
+function valueCandidates(
+  parameter: TypeSearchParameter,
+  sort: readonly SearchSort[],
+  ofType: string,
+  sql: Statement,
+): Plan {
   const descending = sort[0]?.descending ?? false;
-  const { column } = sortColumn(parameter);
+  const { column, type } = sortColumn(parameter);
   const table = tableOf(parameter);
-  const whole = (alias: string) =>
-    parameter.kind === 'string' ? `(${alias}.folded, ${alias}.exact)` : `${alias}.${column}`;
-  const sooner = `${whole('e')} ${descending ? '>' : '<'} ${whole('d')}`;
+  const alone = sort.length === 1 && parameter.kind === 'token';
+  const deciding = (row: string) =>
+    parameter.kind === 'token' ? `(${row}.code, ${row}.system_key, ${row}.ctid)` : `(${row}.${column}, ${row}.ctid)`;
+  const sooner = `${deciding('e')} ${descending ? '>' : '<'} ${deciding('d')}`;
   const only = `not exists (select from ${table} e where e.rid = d.rid and e.param = d.param and ${sooner} offset 0)`;
-  const key: OrderKey = { sql: `d.${column}`, type: 'text', descending, nullable: false };
+  const plain = (name: string, of: SqlType): OrderKey => ({ sql: `d.${name}`, type: of, descending, nullable: false });
+  // Many resources share a code: with the rest of the index's columns a page need not read all of them.
+  const ties = alone ? [plain('patient_key', 'bigint'), plain('system_key', 'bigint')] : [];
   return {
     from: [`${table} d ${RESOURCE}`],
-    where: [ofType, isRowOf(parameter, 'd'), only],
-    order: [key, ...sort.slice(1).map(keyOf), { ...RID, sql: 'd.rid', descending }],
+    where: [ofType, isRowOf(parameter, 'd', sql), only],
+    order: [plain(column, type), ...ties, ...sort.slice(1).map(keyOf), { ...RID, sql: 'd.rid', descending }],
     leavesOut: parameter,
+    ...(alone ? { more: ties.length } : {}),
   };
 }

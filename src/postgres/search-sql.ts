@@ -8,6 +8,13 @@ export type Column = { readonly type: SqlType; readonly values: readonly (string
 
 export class Statement {
   readonly values: (string | number | boolean)[] = [];
+  #rows = 0;
+
+  /** A name for a row of the text, unlike all others. */
+  row(): string {
+    this.#rows++;
+    return `x${this.#rows}`;
+  }
 
   /** A single value; the placeholder is what stands in the text. */
   value(type: SqlType, value: string | number | boolean): string {

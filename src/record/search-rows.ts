@@ -4,7 +4,9 @@
  * A new resource only adds rows. A changed one is compared with its previous version, and only the difference is
  * written, so that an update of one value touches one or two rows and leaves no garbage behind.
  */
+
 import { folded, indexable, key64, type SearchValueSink } from '../fhir/search-values.ts';
+import { type CanonicalUnit, canonicalUnit, canonicalValue } from '../fhir/ucum.ts';
 
 /** Ranges longer than a day are indexed apart, so that a search by date can be bounded below (idx_date.wide). */
 export const WIDE_MS = 86_400_000;
@@ -149,17 +151,18 @@ class ColumnSink implements SearchValueSink {
     element: number,
   ): void {
     const columns = this.#columns.quantity;
+    const canonical = canonicalUnit(system, code);
     columns.param.push(param);
     columns.element.push(element);
     columns.rid.push(this.#rid);
     columns.low.push(low);
     columns.high.push(high);
     columns.system.push(key64(system));
-    columns.canonicalLow.push(null);
-    columns.canonicalHigh.push(null);
+    columns.canonicalLow.push(canonical === undefined ? null : canonicalEnd(low, canonical));
+    columns.canonicalHigh.push(canonical === undefined ? null : canonicalEnd(high, canonical));
     columns.code.push(indexable(code));
     columns.unit.push(indexable(unit));
-    columns.canonicalCode.push(null);
+    columns.canonicalCode.push(canonical?.code ?? null);
   }
 
   uri(param: number, value: string, element: number): void {
@@ -169,6 +172,11 @@ class ColumnSink implements SearchValueSink {
     columns.rid.push(this.#rid);
     columns.value.push(indexable(value));
   }
+}
+
+/** An open end stays one. */
+function canonicalEnd(value: number, unit: CanonicalUnit): number {
+  return Math.abs(value) === Number.MAX_VALUE ? value : canonicalValue(value, unit);
 }
 
 /** Calls an extractor for one version of a resource into any sink. */
