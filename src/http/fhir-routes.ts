@@ -5,10 +5,9 @@ import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
-import { everythingOperations } from './operations/everything.ts';
-import { metaOperations } from './operations/meta.ts';
 import { operationRoutes } from './operations/operation-routes.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
+import { recordOperations } from './operations/record-operations.ts';
 import { terminologyOperations } from './operations/terminology.ts';
 import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
 import { bundleInteraction } from './rest/bundle.ts';
@@ -37,11 +36,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
   const { validate } = createValidator(definitions);
   const patches = createPatchReader(definitions, validate);
   const handling = { answerGet, isResourceType, validate, patches };
-  const operations = [
-    ...everythingOperations(definitions.resourceTypes),
-    ...metaOperations(definitions.resourceTypes),
-    ...terminologyOperations({ definitions, validate }),
-  ];
+  const operations = [...recordOperations(registry), ...terminologyOperations({ definitions, validate })];
   const routes: Record<string, Record<string, Interaction>> = {
     '/': { POST: bundleInteraction(handling) },
     '/:type': {
