@@ -15,8 +15,7 @@ declare
   before jsonb := nullif(old.content, '')::jsonb;
   after jsonb := nullif(new.content, '')::jsonb;
 begin
-  if (new.rid, new.version, new.deleted, new.method, new.last_updated)
-       is distinct from (old.rid, old.version, old.deleted, old.method, old.last_updated)
+  if to_jsonb(new) - 'content' <> to_jsonb(old) - 'content'
      or before is null or after is null
      or before - 'meta' <> after - 'meta'
      or (before -> 'meta') - '{profile,tag,security}'::text[] <> (after -> 'meta') - '{profile,tag,security}'::text[]
