@@ -35,9 +35,13 @@ async function unpacked(body: Buffer, limit: number): Promise<Buffer> {
   try {
     return await unzip(body, { maxOutputLength: limit });
   } catch (cause) {
-    if (cause instanceof RangeError) throw tooLarge(limit);
+    if (isOutputTooLarge(cause)) throw tooLarge(limit);
     throw new Failure('invalid', issue('structure', 'The body is not the gzip that Content-Encoding says'), { cause });
   }
+}
+
+function isOutputTooLarge(cause: unknown): boolean {
+  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE';
 }
 
 /** By events and not by iteration, which would cost a promise for each part. */

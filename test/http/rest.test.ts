@@ -64,10 +64,10 @@ test('every version stays readable, and the history lists them, newest first', a
   const { body: history } = await as().get(`/fhir/Observation/${id}/_history`).expect(200);
   expect(history).toMatchObject({ resourceType: 'Bundle', type: 'history', total: 4 });
   expect((history as Bundle).entry?.map(({ request, response }) => [request?.method, response?.status])).toEqual([
-    ['DELETE', '204'],
-    ['PUT', '200'],
-    ['PUT', '200'],
-    ['POST', '201'],
+    ['DELETE', '204 No Content'],
+    ['PUT', '200 OK'],
+    ['PUT', '200 OK'],
+    ['POST', '201 Created'],
   ]);
 });
 

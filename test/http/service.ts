@@ -46,10 +46,12 @@ export type ServiceOptions = {
   readonly dependencies?: readonly Dependency[];
   readonly now?: () => Date;
   readonly corsOrigins?: '*' | readonly string[];
+  /** What the record takes for the present, in what it writes. */
+  readonly recordNow?: () => Date;
 };
 
 export async function startTestService(options: ServiceOptions = {}): Promise<TestService> {
-  const clinic = await openTestClinic();
+  const clinic = await openTestClinic(options.recordNow);
   const pool = clinic.database.clinicPool();
   const now = options.now ?? (() => new Date());
   const keys = createSigningKeyStore(pool);
