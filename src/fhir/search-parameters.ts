@@ -11,6 +11,7 @@ import {
   parseSearchExpression,
   type SearchExpression,
 } from './search-expression.ts';
+import { typesAt } from './search-paths.ts';
 import { searchParameterKey } from './search-values.ts';
 
 /** A search parameter as it applies to one resource type. */
@@ -27,9 +28,14 @@ export type TypeSearchParameter = {
   readonly key: number;
   /**
    * Where its values are stored: `index` rows under `rows`, a `column` of the resource itself (`_id`,
-   * `_lastUpdated`), or `none` while it is not supported.
+   * `_lastUpdated`), in the rows of its components (`composite`), in the words of the resource (`text`: `_text`,
+   * `_content`), as two numbers (`position`: Location.near), or nowhere (`none`: `_query`).
    */
-  readonly stored: 'index' | 'column' | 'none';
+  readonly stored: 'index' | 'column' | 'composite' | 'text' | 'position' | 'none';
+  /** FHIR types of its elements, such as CodeableConcept; '' where they cannot be known. */
+  readonly types: ReadonlySet<string>;
+  /** Of a composite, in the order of its values. */
+  readonly components: readonly CompositeComponent[];
   /**
    * Keys of the index rows that answer it. Its own, as a rule; those of its parts where it is the union of others
    * (`combo-code`), or those of a wider one (`patient` in `subject`), so that no value is stored twice.
@@ -45,17 +51,29 @@ export type TypeSearchParameter = {
   readonly boundTo: readonly string[];
 };
 
+/** `code` is a parameter of the same type. Its value need not stand in the same element where it is `anywhere`. */
+export type CompositeComponent = { readonly code: string; readonly anywhere: boolean };
+
 export type SearchParameterRegistry = {
   readonly definitions: Definitions;
   /** By code; the parameters of all resources (`_id`, `_tag`, …) included. Compiled at the first call for a type. */
   of(type: string): ReadonlyMap<string, TypeSearchParameter>;
+  /** Repeating elements of the type over which it has composites: their repetitions are kept apart in the index. */
+  compositeElements(type: string): ReadonlySet<string>;
   /** Where a resource of the type names the patient it is about, each relative to the resource. */
   patientPaths(type: string): readonly SearchExpression[];
 };
 
-/** @throws Error when two parameters would share a key of the index */
-export function searchParameterRegistry(definitions: Definitions): SearchParameterRegistry {
-  const digests = digestsByType(definitions);
+/**
+ * @param extra parameters beside those of R4, e.g. of an implementation guide; one with the code of an R4 parameter of
+ * the same type is left out
+ * @throws Error when two parameters would share a key of the index
+ */
+export function searchParameterRegistry(
+  definitions: Definitions,
+  extra: readonly SearchParameterDigest[] = [],
+): SearchParameterRegistry {
+  const digests = digestsByType(definitions, extra);
   refuseCollisions(digests);
   const types = new Map<string, ReadonlyMap<string, TypeSearchParameter>>();
   return {
@@ -68,6 +86,9 @@ export function searchParameterRegistry(definitions: Definitions): SearchParamet
       }
       return parameters;
     },
+    compositeElements(type) {
+      return compositeElementsOf(type, this.of(type), definitions);
+    },
     patientPaths(type) {
       return patientPathsOf(this.of(type));
     },
@@ -76,11 +97,20 @@ export function searchParameterRegistry(definitions: Definitions): SearchParamet
 
 const OF_ALL_TYPES: readonly string[] = ['Resource', 'DomainResource'];
 
-function digestsByType(definitions: Definitions): Map<string, SearchParameterDigest[]> {
+function digestsByType(
+  definitions: Definitions,
+  extra: readonly SearchParameterDigest[],
+): Map<string, SearchParameterDigest[]> {
   const common = definitions.searchParameters.filter(({ base }) => base.some((type) => OF_ALL_TYPES.includes(type)));
   const digests = new Map(definitions.resourceTypes.map((type) => [type, [...common]]));
   for (const digest of definitions.searchParameters) {
     for (const type of digest.base) digests.get(type)?.push(digest);
+  }
+  for (const digest of extra) {
+    for (const type of digest.base) {
+      const known = digests.get(type);
+      if (known !== undefined && !known.some(({ code }) => code === digest.code)) known.push(digest);
+    }
   }
   return digests;
 }
@@ -89,14 +119,23 @@ function refuseCollisions(digests: ReadonlyMap<string, readonly SearchParameterD
   const owners = new Map<number, string>();
   for (const [type, list] of digests) {
     for (const { code } of list) {
-      const key = searchParameterKey(type, code);
-      const owner = owners.get(key);
-      if (owner !== undefined)
-        throw new Error(`Search parameters ${owner} and ${type}.${code} have the same key ${key}`);
-      owners.set(key, `${type}.${code}`);
+      for (const name of [code, ...FURTHER_ROWS.map((rows) => `${code}:${rows}`)]) {
+        const key = searchParameterKey(type, name);
+        const owner = owners.get(key);
+        if (owner !== undefined) {
+          throw new Error(`Search parameters ${owner} and ${type}.${name} have the same key ${key}`);
+        }
+        owners.set(key, `${type}.${name}`);
+      }
     }
   }
 }
+
+/**
+ * What a parameter has under keys `code:rows` of its own: identifiers of references, identifiers by type, base types of
+ * a mime type, and the numbers of a position.
+ */
+const FURTHER_ROWS = ['identifier', 'of-type', 'below', 'latitude', 'longitude'] as const;
 
 type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient' | 'single' | 'boundTo'>;
 
@@ -105,7 +144,8 @@ function parametersOf(
   digests: readonly SearchParameterDigest[],
   definitions: Definitions,
 ): ReadonlyMap<string, TypeSearchParameter> {
-  const drafts = digests.map((digest) => draftOf(type, digest, definitions));
+  const codes = new Map(digests.map(({ url, code }) => [url, code]));
+  const drafts = digests.map((digest) => draftOf(type, digest, codes, definitions));
   const patient = onePatientPath(
     type,
     patientPathsOf(new Map(drafts.map((draft) => [draft.code, draft]))),
@@ -126,7 +166,12 @@ function parametersOf(
   );
 }
 
-function draftOf(type: string, digest: SearchParameterDigest, definitions: Definitions): Draft {
+function draftOf(
+  type: string,
+  digest: SearchParameterDigest,
+  codes: ReadonlyMap<string, string>,
+  definitions: Definitions,
+): Draft {
   const isRoot = (name: string) => definitions.isResourceType(name) || OF_ALL_TYPES.includes(name);
   const found =
     digest.expression === undefined
@@ -141,12 +186,56 @@ function draftOf(type: string, digest: SearchParameterDigest, definitions: Defin
     targets: digest.type === 'reference' ? (digest.target ?? []) : [],
     key: searchParameterKey(type, digest.code),
     stored: storedAs(digest, found),
+    types: valueTypes(type, found, definitions),
+    components: componentsOf(digest, codes),
   };
 }
 
 function storedAs({ code, type }: SearchParameterDigest, found: readonly SearchExpression[]): Draft['stored'] {
   if (code === '_id' || code === '_lastUpdated') return 'column';
-  return found.length === 0 || type === 'composite' || type === 'special' ? 'none' : 'index';
+  if (code === '_text' || code === '_content') return 'text';
+  if (code === 'near') return 'position';
+  if (found.length === 0 || type === 'special') return 'none';
+  return type === 'composite' ? 'composite' : 'index';
+}
+
+function valueTypes(type: string, found: readonly SearchExpression[], definitions: Definitions): ReadonlySet<string> {
+  return new Set(
+    found.flatMap((item) => {
+      // A condition (Patient.deceased) is true or false.
+      if (item.op !== 'path') return item.op === 'union' ? [''] : ['boolean'];
+      return [...typesAt(type, item.steps, definitions)];
+    }),
+  );
+}
+
+/** @throws Error when a component is no parameter of the type */
+function componentsOf(
+  { url, component = [] }: SearchParameterDigest,
+  codes: ReadonlyMap<string, string>,
+): readonly CompositeComponent[] {
+  return component.map(({ definition, expression }) => {
+    const code = codes.get(definition);
+    if (code === undefined) throw new Error(`${url} has the component ${definition}, which is not known`);
+    return { code, anywhere: expression.startsWith('%resource') };
+  });
+}
+
+function compositeElementsOf(
+  type: string,
+  parameters: ReadonlyMap<string, TypeSearchParameter>,
+  definitions: Definitions,
+): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { stored, alternatives: found } of parameters.values()) {
+    if (stored !== 'composite') continue;
+    for (const item of found) {
+      const [step] = item.op === 'path' ? item.steps : [];
+      if (step?.step === 'element' && item.op === 'path' && repeats(type, item.steps, definitions))
+        names.add(step.name);
+    }
+  }
+  return names;
 }
 
 /** The expression without its root type; undefined when it starts at another type. */

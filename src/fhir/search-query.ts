@@ -4,11 +4,31 @@
  *
  * @see https://hl7.org/fhir/R4/search.html
  */
-import { Failure, type Issue, issue } from './failure.ts';
-import { InvalidValue, parseFilterValues, type SearchFilter, splitValues } from './search-filter.ts';
+import {
+  type CompartmentType,
+  compartmentMembers,
+  compartmentParameters,
+  isCompartmentType,
+  SELF,
+} from './compartments.ts';
+import { Failure, type Issue, type IssueCode, issue } from './failure.ts';
+import {
+  type Budget,
+  type CriterionContext,
+  criterion,
+  newBudget,
+  parameterOf,
+  tooCostly,
+} from './search-criterion.ts';
+import { InvalidSearch, splitAt, UnknownInSearch, unescaped } from './search-escaping.ts';
+import type { SearchFilter } from './search-filter.ts';
+import { filterExpression } from './search-filter-expression.ts';
+import { includesOf, type SearchInclude } from './search-includes.ts';
+import { placeOf, shown } from './search-names.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
-import type { SearchView } from './search-view.ts';
+import { elementsView, type SearchView } from './search-view.ts';
 
+export { SUPPORTED_MODIFIERS } from './search-criterion.ts';
 export type {
   DateValue,
   QuantityValue,
@@ -17,6 +37,7 @@ export type {
   TokenValue,
   ValueFilter,
 } from './search-filter.ts';
+export type { SearchInclude } from './search-includes.ts';
 export type { SearchView } from './search-view.ts';
 
 /** One search, ready to be answered. Made by parseSearch only. */
@@ -58,17 +79,6 @@ export type Compartment = { readonly type: string; readonly id: string };
 
 export type SearchSort = { readonly parameter: TypeSearchParameter; readonly descending: boolean };
 
-/** `forward` adds what a match refers to, `reverse` what refers to a match. */
-export type SearchInclude = {
-  readonly direction: 'forward' | 'reverse';
-  /** Of the matches' type (forward), or of the type that is added (reverse). */
-  readonly parameter: TypeSearchParameter;
-  /** Only targets of this type. */
-  readonly target?: string;
-  /** Also applied to what is included, again and again; else to the matches alone. */
-  readonly iterate: boolean;
-};
-
 export type SearchOptions = {
   /** Unknown parameters are refused, otherwise left out and reported (`Prefer: handling=lenient`). */
   readonly strict: boolean;
@@ -76,6 +86,8 @@ export type SearchOptions = {
   readonly baseUrl?: string;
   /** For `ap`: now, in ms. */
   readonly now?: number;
+  /** Only members of this compartment: `Patient/x/Observation?…`, and with type '' `Patient/x/*?…`. */
+  readonly compartment?: Compartment;
 };
 
 export type SearchParams = Iterable<readonly [name: string, value: string]>;
@@ -84,13 +96,13 @@ export const DEFAULT_COUNT = 20;
 export const MAX_COUNT = 1000;
 /** Name of the parameter that carries SearchPage.next. */
 export const CURSOR_PARAMETER = '_cursor';
-const MAX_VALUES = 500;
 const MAX_PARAMETERS = 100;
-const MAX_LENGTH = 4096;
+const MAX_LENGTH = 32_768;
 
 /**
  * Everything that is wrong with the request is reported at once.
  *
+ * @param type '' for all types, or those of `_type`: the system level and `Patient/x/*`
  * @throws Failure `invalid`; its issues name the parameter as `http.<name>`
  */
 export function parseSearch(
@@ -99,8 +111,15 @@ export function parseSearch(
   registry: SearchParameterRegistry,
   options: SearchOptions,
 ): SearchQuery {
+  const given = [...params];
+  if (given.length > MAX_PARAMETERS) {
+    throw tooCostly(`A search has at most ${MAX_PARAMETERS} parameters`, placeOf(given[MAX_PARAMETERS]?.[0] ?? ''));
+  }
   const draft = new Draft(type, registry, options);
-  for (const [name, value] of params) draft.add(name, value);
+  // The types come first: what else is said is about them.
+  for (const [name, value] of given) if (name === '_type') draft.add(name, value);
+  draft.enterCompartment();
+  for (const [name, value] of given) if (name !== '_type') draft.add(name, value);
   return draft.finish();
 }
 
@@ -109,85 +128,89 @@ export function selfLink(query: SearchQuery): URLSearchParams {
   return new URLSearchParams(query.used.map(([name, value]): [string, string] => [name, value]));
 }
 
-/** What may follow the name of a parameter. */
-export const SUPPORTED_MODIFIERS: Readonly<Record<string, readonly string[]>> = {
-  token: ['not', 'missing'],
-  string: ['exact', 'contains', 'missing'],
-  reference: ['missing', '[type]'],
-  date: ['missing'],
-  number: ['missing'],
-  quantity: ['missing'],
-  uri: ['missing'],
-};
+type Part = { readonly type: string; readonly filters: SearchFilter[]; sort: SearchSort[] };
 
 class Draft {
-  readonly #type: string;
   readonly #registry: SearchParameterRegistry;
   readonly #options: SearchOptions;
-  readonly #filters: SearchFilter[] = [];
+  readonly #system: boolean;
+  #parts: readonly Part[];
   readonly #includes: SearchInclude[] = [];
   readonly #used: [string, string][] = [];
   readonly #issues: Issue[] = [];
   readonly #ignored: Issue[] = [];
   readonly #once = new Set<string>();
-  #sort: SearchSort[] = [];
   #count = DEFAULT_COUNT;
   #cursor: string | undefined;
   #total: SearchQuery['total'] = 'none';
   #countOnly = false;
-  #values = 0;
-  #parameters = 0;
+  #view: SearchView | undefined;
+  #values = newBudget().values;
 
   constructor(type: string, registry: SearchParameterRegistry, options: SearchOptions) {
-    this.#type = type;
     this.#registry = registry;
     this.#options = options;
+    this.#system = type === '';
+    this.#parts = partsOf(type === '' ? this.#allTypes() : [type]);
+  }
+
+  #allTypes(): readonly string[] {
+    const { definitions } = this.#registry;
+    const compartment = this.#options.compartment;
+    if (compartment === undefined || !isCompartmentType(compartment.type)) return definitions.resourceTypes;
+    return compartmentMembers(compartment.type, definitions);
+  }
+
+  get #types(): readonly string[] {
+    return this.#parts.map(({ type }) => type);
   }
 
   add(name: string, value: string): void {
-    if (++this.#parameters > MAX_PARAMETERS)
-      throw tooCostly(`A search has at most ${MAX_PARAMETERS} parameters.`, name);
-    if (name.includes('\u0000') || value.includes('\u0000')) {
-      this.#refuse('value', 'A NUL character is not allowed.', placeOf(name));
-    } else if (value.length > MAX_LENGTH * 8) {
-      this.#refuse('value', `The values of one parameter have at most ${MAX_LENGTH * 8} characters.`, placeOf(name));
-    } else if (value === '')
-      this.#leaveOut('value', `Parameter '${shown(name)}' has no value; give one or leave it out.`, name);
-    else {
-      try {
-        if (!this.#addControl(name, value)) this.#addFilter(name, value);
-      } catch (error) {
-        if (!(error instanceof InvalidValue)) throw error;
-        this.#refuse('value', `${error.message} (parameter '${shown(name)}')`, placeOf(name));
+    try {
+      if (name.includes('\u0000') || value.includes('\u0000'))
+        throw new InvalidSearch('A NUL character is not allowed');
+      if (name.length > MAX_LENGTH || value.length > MAX_LENGTH) {
+        throw new InvalidSearch(`A parameter has at most ${MAX_LENGTH} characters`);
       }
+      // "Empty parameters are not an error - they are just ignored by the server."
+      if (value === '') this.#ignored.push(ignored('value', `Parameter '${shown(name)}' has no value.`, name));
+      else if (!this.#addControl(name, value)) this.#addFilter(name, value);
+    } catch (error) {
+      this.#take(error, name);
     }
   }
 
+  /** Refused when strict, a warning else for what is not known. */
+  #take(error: unknown, name: string): void {
+    if (!(error instanceof InvalidSearch)) throw error;
+    const words = /[.?]$/.test(error.message) ? error.message : `${error.message} (parameter '${shown(name)}')`;
+    const found = issue(error.code, words, placeOf(name), error.details);
+    if (error instanceof UnknownInSearch && !this.#options.strict)
+      this.#ignored.push({ ...found, severity: 'warning' });
+    else this.#issues.push(found);
+  }
+
   finish(): SearchQuery {
+    if (this.#view?.kind === 'text' && this.#includes.length > 0) {
+      const diagnostics = '_include and _revinclude cannot be mixed with _summary=text.';
+      this.#issues.push(issue('invalid', diagnostics, placeOf('_summary')));
+    }
     if (this.#issues.length > 0) throw new Failure('invalid', this.#issues);
-    const part = { type: this.#type, filters: this.#filters, sort: this.#sort };
+    const { compartment } = this.#options;
     return {
-      ...part,
-      parts: [part],
+      ...(this.#parts[0] as Part),
+      ...(this.#system ? { type: '' } : {}),
+      parts: this.#parts,
+      ...(compartment === undefined ? {} : { compartment }),
       count: this.#count,
       ...(this.#cursor === undefined ? {} : { cursor: this.#cursor }),
       total: this.#total,
       countOnly: this.#countOnly,
+      ...(this.#view === undefined ? {} : { view: this.#view }),
       includes: this.#includes,
       ignored: this.#ignored,
       used: this.#used,
     };
-  }
-
-  #refuse(code: Issue['code'], diagnostics: string, place: string): void {
-    this.#issues.push(issue(code, diagnostics, place));
-  }
-
-  /** Refused when strict; else a warning. */
-  #leaveOut(code: Issue['code'], diagnostics: string, name: string): void {
-    const found = issue(code, diagnostics, placeOf(name));
-    if (this.#options.strict) this.#issues.push(found);
-    else this.#ignored.push({ ...found, severity: 'warning' });
   }
 
   // ---- parameters that say how to answer
@@ -197,233 +220,215 @@ class Draft {
       case '_format':
       case '_pretty':
         return true;
-      case '_count':
-        this.#single(name);
-        this.#count = countOf(value);
-        if (this.#count === 0) this.#countOnly = true;
-        break;
       case CURSOR_PARAMETER:
         this.#single(name);
         this.#cursor = value;
         return true;
+      case '_count':
+        this.#single(name);
+        this.#count = countOf(value);
+        if (this.#count === 0) this.#countOnly = true;
+        this.#used.push([name, String(this.#count)]);
+        return true;
       case '_total':
         this.#single(name);
         if (value !== 'none' && value !== 'estimate' && value !== 'accurate') {
-          throw new InvalidValue('The total is one of none, estimate, accurate');
+          throw new InvalidSearch('The total is one of none, estimate, accurate');
         }
         this.#total = value;
         break;
       case '_summary':
         this.#single(name);
-        if (value === 'count') this.#countOnly = true;
-        else if (value !== 'false') {
-          this.#leaveOut('not-supported', 'Only _summary=count and _summary=false are supported so far.', name);
-          return true;
-        }
+        this.#summary(value);
+        break;
+      case '_elements':
+        this.#elements(value);
         break;
       case '_sort':
+        for (const key of value.split(',')) this.#addSort(key.trim());
+        break;
+      case '_type':
         this.#single(name);
-        this.#sort = value.split(',').flatMap((key) => this.#sortOf(key.trim()) ?? []);
+        this.#restrictTypes(value);
         break;
-      case '_include':
-      case '_revinclude': {
-        const include = this.#includeOf(name, value);
-        if (include !== undefined) this.#includes.push(include);
+      case '_contained':
+        if (value !== 'false') {
+          throw new InvalidSearch('Contained resources are not searched for: only _contained=false', 'not-supported');
+        }
         break;
-      }
+      case '_containedType':
+        if (value !== 'container' && value !== 'contained') {
+          throw new InvalidSearch('It is container or contained');
+        }
+        break;
+      case '_score':
+        throw new UnknownInSearch('Matches have no score', 'not-supported');
+      case '_query':
+        throw new InvalidSearch('There are no named queries', 'not-supported');
       default:
-        return this.#refusedControl(name);
+        if (!/^_(?:rev)?include(?::|$)/.test(name)) return false;
+        this.#includes.push(...includesOf(name, value, this.#types, this.#registry));
     }
     this.#used.push([name, value]);
     return true;
   }
 
-  #refusedControl(name: string): boolean {
-    const [base, ...modifiers] = name.split(':');
-    if ((base === '_include' || base === '_revinclude') && modifiers.length > 0) {
-      this.#refuse('not-supported', `${base}:${shown(modifiers.join(':'))} is not supported yet.`, placeOf(name));
-      return true;
-    }
-    if (base !== undefined && NOT_YET.has(base)) {
-      this.#leaveOut('not-supported', `Parameter '${base}' is not supported yet.`, name);
-      return true;
-    }
-    return false;
-  }
-
   #single(name: string): void {
-    if (this.#once.has(name)) throw new InvalidValue('It may be given once');
+    if (this.#once.has(name)) throw new InvalidSearch('It may be given once', 'value', 'MSG_PARAM_NO_REPEAT');
     this.#once.add(name);
   }
 
-  #sortOf(key: string): SearchSort | undefined {
-    const descending = key.startsWith('-');
-    const code = descending ? key.slice(1) : key;
-    const parameter = this.#registry.of(this.#type).get(code);
-    if (parameter === undefined) {
-      this.#leaveOut('invalid', `${this.#type} cannot be sorted by '${shown(code)}'. ${this.#near(code)}`, '_sort');
-      return undefined;
+  #summary(value: string): void {
+    switch (value) {
+      case 'false':
+        return;
+      case 'count':
+        this.#countOnly = true;
+        return;
+      case 'true':
+      case 'text':
+      case 'data':
+        if (this.#view !== undefined) throw new InvalidSearch('Give _summary or _elements, not both');
+        this.#view = { kind: value === 'true' ? 'summary' : value };
+        return;
+      default:
+        throw new InvalidSearch('A summary is one of true, text, data, count, false');
     }
-    if (parameter.stored === 'none') {
-      this.#refuse('not-supported', `Sorting by '${code}' is not supported.`, placeOf('_sort'));
-      return undefined;
-    }
-    return { parameter, descending };
   }
 
-  #includeOf(name: string, value: string): SearchInclude | undefined {
-    const [type = '', code = '', target, ...more] = value.split(':');
-    const direction = name === '_include' ? 'forward' : 'reverse';
-    if (type === '*' || code === '*') {
-      this.#refuse('not-supported', `${name}=${shown(value)}: the wildcard is not supported yet.`, placeOf(name));
-      return undefined;
+  #elements(value: string): void {
+    if (this.#view !== undefined && this.#view.kind !== 'elements') {
+      throw new InvalidSearch('Give _summary or _elements, not both');
     }
-    const parameter = this.#registry.definitions.isResourceType(type) ? this.#registry.of(type).get(code) : undefined;
-    if (more.length > 0 || parameter?.kind !== 'reference' || parameter.stored === 'none') {
-      throw new InvalidValue(
-        `'${shown(value)}' is not Type:parameter or Type:parameter:Target of a reference parameter`,
-      );
+    const { definitions } = this.#registry;
+    const { view, unknown } = elementsView(value, this.#types, definitions);
+    const known = this.#view?.kind === 'elements' ? this.#view.elements : [];
+    this.#view = { kind: 'elements', elements: [...known, ...view.elements] };
+    const [name] = unknown;
+    if (name !== undefined)
+      this.#take(new UnknownInSearch(`There is no element '${shown(name)}'`, 'value'), '_elements');
+  }
+
+  #addSort(key: string): void {
+    const descending = key.startsWith('-');
+    const code = descending ? key.slice(1) : key;
+    const sorts = this.#parts.map(({ type }): SearchSort => {
+      const parameter = this.#sortParameter(type, code);
+      return { parameter, descending };
+    });
+    this.#parts.forEach((part, i) => {
+      part.sort = [...part.sort, sorts[i] as SearchSort];
+    });
+  }
+
+  #sortParameter(type: string, code: string): TypeSearchParameter {
+    try {
+      const parameter = parameterOf(type, code, this.#registry);
+      if (parameter.stored === 'index' || parameter.stored === 'column') return parameter;
+    } catch (error) {
+      if (!(error instanceof UnknownInSearch)) throw error;
+      throw new UnknownInSearch(`${type} cannot be sorted by that. ${error.message}`, 'invalid', 'MSG_SORT_UNKNOWN');
     }
-    if (target !== undefined && !this.#registry.definitions.isResourceType(target)) {
-      throw new InvalidValue(`'${shown(target)}' is not a resource type`);
+    throw new InvalidSearch(`'${code}' has no order to sort by`, 'not-supported', 'MSG_SORT_UNKNOWN');
+  }
+
+  #restrictTypes(value: string): void {
+    const types = [...new Set(value.split(',').map((type) => type.trim()))];
+    const wrong = types.find((type) => !this.#registry.definitions.isResourceType(type));
+    if (wrong !== undefined) {
+      throw new InvalidSearch(`'${shown(wrong)}' is not a resource type`, 'value', 'MSG_UNKNOWN_TYPE');
     }
-    if (direction === 'forward' && type !== this.#type) {
-      throw new InvalidValue(
-        `Matches are of type ${this.#type}; ${type} would need :iterate, which is not supported yet`,
-      );
+    if (this.#system) this.#parts = partsOf(types);
+    else if (!types.includes(this.#types[0] as string)) {
+      throw new InvalidSearch(`The search is for ${this.#types[0]} already`);
     }
-    if (direction === 'reverse' && !mayName(parameter, target ?? this.#type, this.#type)) {
-      throw new InvalidValue(`${type}:${code} never refers to a ${this.#type}`);
-    }
-    return { direction, parameter, iterate: false, ...(target === undefined ? {} : { target }) };
   }
 
   // ---- conditions
 
-  #addFilter(name: string, value: string): void {
-    const colon = name.indexOf(':');
-    const base = colon < 0 ? name : name.slice(0, colon);
-    const modifier = colon < 0 ? undefined : name.slice(colon + 1);
-    const code = base.split('.', 1)[0] as string;
-    const parameter = this.#registry.of(this.#type).get(code);
-    if (name.startsWith('_has:') || (parameter?.kind === 'reference' && name.includes('.'))) {
-      this.#refuse('not-supported', 'Chained parameters and _has are not supported yet.', placeOf(name));
-    } else if (parameter === undefined || code !== base) {
-      this.#leaveOut('invalid', `${this.#type} has no search parameter '${shown(base)}'. ${this.#near(base)}`, name);
-    } else if (parameter.stored === 'none') {
-      this.#refuse('not-supported', `Parameter '${code}' (${parameter.kind}) is not supported yet.`, placeOf(name));
-    } else {
-      const filter = this.#filterOf(parameter, modifier, value, name);
-      if (filter === undefined) return;
-      this.#filters.push(filter);
-      this.#used.push([name, value]);
+  enterCompartment(): void {
+    const { compartment } = this.#options;
+    if (compartment === undefined) return;
+    if (!isCompartmentType(compartment.type)) throw new Error(`${compartment.type} has no compartments`);
+    const ofType = compartment.type;
+    for (const { type, filters } of this.#parts) {
+      filters.push(membership({ type: ofType, id: compartment.id }, type, this.#registry));
     }
   }
 
-  #filterOf(
-    parameter: TypeSearchParameter,
-    modifier: string | undefined,
-    value: string,
-    name: string,
-  ): SearchFilter | undefined {
-    if (modifier === 'missing') {
-      if (value !== 'true' && value !== 'false') throw new InvalidValue(':missing is true or false');
-      return { kind: 'missing', parameter, missing: value === 'true' };
-    }
-    const isType = parameter.kind === 'reference' && this.#registry.definitions.isResourceType(modifier ?? '');
-    if (modifier !== undefined && !isType && !SUPPORTED_MODIFIERS[parameter.kind]?.includes(modifier)) {
-      const allowed = SUPPORTED_MODIFIERS[parameter.kind]?.map((known) => `:${known}`).join(', ');
-      const words = `Modifier ':${shown(modifier)}' is not supported on '${parameter.code}' (${parameter.kind}).`;
-      this.#refuse('not-supported', `${words} Supported: ${allowed}.`, placeOf(name));
-      return undefined;
-    }
-    const values = splitValues(value);
-    this.#values += values.length;
-    if (this.#values > MAX_VALUES) {
-      throw tooCostly(`A search has at most ${MAX_VALUES} values; split it into several.`, name);
-    }
-    for (const each of values) {
-      if (each === '') throw new InvalidValue('An alternative is empty');
-      if (each.length > MAX_LENGTH) throw new InvalidValue(`A value has at most ${MAX_LENGTH} characters`);
-    }
-    return parseFilterValues(parameter, modifier, values, {
-      isResourceType: (known) => this.#registry.definitions.isResourceType(known),
-      allows: (url, system, code) => this.#registry.definitions.valueSet(url)?.allows(system, code) === true,
+  #addFilter(name: string, value: string): void {
+    const made = this.#parts.map(({ type }, i) => {
+      const budget = { ...newBudget(), values: this.#values };
+      const filter = this.#filterOf(type, name, value, budget);
+      // One request has its values once, however many types it is over.
+      if (i === this.#parts.length - 1) this.#values = budget.values;
+      return filter;
+    });
+    this.#parts.forEach(({ filters }, i) => {
+      filters.push(made[i] as SearchFilter);
+    });
+    this.#used.push([name, value]);
+  }
+
+  #filterOf(type: string, name: string, value: string, budget: Budget): SearchFilter {
+    if (name === '_list') return { kind: 'list', values: splitAt(value, ',').map(listId) };
+    const context = this.#context(budget);
+    if (name === '_filter') return filterExpression(type, value, placeOf(name), context);
+    return criterion(type, name, value, placeOf(name), context);
+  }
+
+  #context(budget: Budget): CriterionContext {
+    const registry = this.#registry;
+    const { definitions } = registry;
+    return {
+      registry,
+      budget,
+      isResourceType: (known) => definitions.isResourceType(known),
+      allows: (url, system, code) => definitions.valueSet(url)?.allows(system, code) === true,
+      versionOf: (type) => registry.of(type).get('version'),
       baseUrl: this.#options.baseUrl,
       now: this.#options.now ?? Date.now(),
-    });
-  }
-
-  #near(code: string): string {
-    const names = [...this.#registry.of(this.#type).values()].filter(({ stored }) => stored !== 'none');
-    const near = nearest(
-      code,
-      names.map((parameter) => parameter.code),
-    );
-    return near.length === 0 ? 'See the CapabilityStatement.' : `Did you mean ${near.join(', ')}?`;
+    };
   }
 }
 
-/** Answering parameters of R4 that are still to come. */
-const NOT_YET: ReadonlySet<string> = new Set([
-  '_elements',
-  '_contained',
-  '_containedType',
-  '_score',
-  '_filter',
-  '_list',
-  '_type',
-  '_query',
-]);
+function partsOf(types: readonly string[]): Part[] {
+  return types.map((type) => ({ type, filters: [], sort: [] }));
+}
+
+function ignored(code: IssueCode, diagnostics: string, name: string): Issue {
+  return { ...issue(code, diagnostics, placeOf(name)), severity: 'warning' };
+}
+
+function membership(
+  { type: compartment, id }: { readonly type: CompartmentType; readonly id: string },
+  type: string,
+  registry: SearchParameterRegistry,
+): SearchFilter {
+  const parameters = registry.of(type);
+  const filters = compartmentParameters(compartment, type, registry.definitions).map((code): SearchFilter => {
+    if (code === SELF) {
+      const parameter = parameters.get('_id') as TypeSearchParameter;
+      return { kind: 'token', parameter, not: false, values: [{ code: id }] };
+    }
+    return {
+      kind: 'reference',
+      parameter: parameters.get(code) as TypeSearchParameter,
+      values: [`${compartment}/${id}`],
+    };
+  });
+  return filters.length === 1 ? (filters[0] as SearchFilter) : { kind: 'any', filters };
+}
+
+function listId(value: string): string {
+  const plain = unescaped(value);
+  if (plain.startsWith('$')) throw new InvalidSearch('Lists by function ($current-…) are not kept', 'not-supported');
+  const id = plain.startsWith('List/') ? plain.slice('List/'.length) : plain;
+  if (!/^[A-Za-z0-9.-]{1,64}$/.test(id)) throw new InvalidSearch('A list is named by its id');
+  return id;
+}
 
 function countOf(value: string): number {
-  if (!/^\d{1,9}$/.test(value)) throw new InvalidValue('The count is a whole number');
+  if (!/^\d{1,9}$/.test(value)) throw new InvalidSearch('The count is a whole number');
   return Math.min(Number(value), MAX_COUNT);
-}
-
-function mayName(parameter: TypeSearchParameter, wanted: string, matches: string): boolean {
-  return wanted === matches && (parameter.targets.length === 0 || parameter.targets.includes(matches));
-}
-
-function tooCostly(diagnostics: string, name: string): Failure {
-  return new Failure('invalid', issue('too-costly', diagnostics, placeOf(name)));
-}
-
-/** An answer repeats little of what it refuses. */
-function shown(text: string): string {
-  return text.length > 64 ? `${text.slice(0, 64)}…` : text;
-}
-
-function placeOf(name: string): string {
-  return `http.${shown(name)}`;
-}
-
-/** Up to five names that differ in few letters, or contain or continue what was given. */
-function nearest(given: string, names: readonly string[]): readonly string[] {
-  const wanted = given.slice(0, 32).toLowerCase();
-  return names
-    .map((name) => ({ name, distance: farness(wanted, name) }))
-    .filter((found) => found.distance <= Math.max(1, Math.floor(wanted.length / 3)))
-    .sort((a, b) => a.distance - b.distance || a.name.length - b.name.length || (a.name < b.name ? -1 : 1))
-    .slice(0, 5)
-    .map(({ name }) => name);
-}
-
-function farness(wanted: string, name: string): number {
-  if (name.startsWith(wanted) || wanted.startsWith(name)) return 0;
-  return wanted.length > 2 && name.includes(wanted) ? 1 : distance(wanted, name);
-}
-
-/** Levenshtein. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next[j] = Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, substituted);
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

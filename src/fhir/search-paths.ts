@@ -1,0 +1,49 @@
+/** Where the steps of a search expression lead in a resource, by the definitions of its type. */
+import type { Definitions, ElementDigest } from './definitions.ts';
+import type { PathStep } from './search-expression.ts';
+
+/** An element under its JSON name. `path` is its type, or its own path where its content is defined in place. */
+export type Place = { readonly json: string; readonly repeats: boolean; readonly path: string };
+
+/** The elements `name` below a type or path: of a choice one for each type, or that of `ofType` alone. */
+export function placesBelow(
+  path: string,
+  name: string,
+  ofType: string | undefined,
+  definitions: Definitions,
+): readonly Place[] {
+  for (const element of definitions.elementsOf(path)) {
+    const elementName = element.path.slice(element.path.lastIndexOf('.') + 1);
+    const choice = elementName.endsWith('[x]');
+    const base = choice ? elementName.slice(0, -3) : elementName;
+    const places: Place[] = [];
+    for (const type of typesOf(element)) {
+      const json = choice ? base + type.charAt(0).toUpperCase() + type.slice(1) : base;
+      if ((name !== base && name !== json) || (ofType !== undefined && ofType !== type)) continue;
+      places.push({ json, repeats: element.max > 1, path: INLINE.has(type) ? element.path : type });
+    }
+    if (places.length > 0) return places;
+  }
+  return [];
+}
+
+/** The FHIR types of the values at the end of the steps. */
+export function typesAt(type: string, steps: readonly PathStep[], definitions: Definitions): ReadonlySet<string> {
+  let paths = new Set([type]);
+  steps.forEach((step, i) => {
+    if (step.step !== 'element') return;
+    const next = steps[i + 1];
+    const ofType = next?.step === 'ofType' ? next.type : undefined;
+    paths = new Set(
+      [...paths].flatMap((path) => placesBelow(path, step.name, ofType, definitions).map((place) => place.path)),
+    );
+  });
+  return paths;
+}
+
+const INLINE: ReadonlySet<string> = new Set(['BackboneElement', 'Element', '']);
+
+/** An element that shares the content of another has no type of its own. */
+function typesOf(element: ElementDigest): readonly string[] {
+  return element.contentReference === undefined ? element.types.map(({ code }) => code) : [''];
+}
