@@ -37,8 +37,8 @@ with
            go
   ),
   new_version as (
-    insert into resource_version (rid, version, deleted, method, last_updated, content)
-    select rid, version, deleted, method, last_updated,
+    insert into resource_version (rid, version, deleted, method, last_updated, type, id, patient_id, content)
+    select rid, version, deleted, method, last_updated, type, id, patient_id,
            convert_from(substr($16::bytea, text_at, text_bytes), 'UTF8')
       from version
   ),

@@ -2,12 +2,14 @@
 import type { SearchSort } from '../fhir/search-query.ts';
 import { ridsOf } from './search-filters.ts';
 import type { Part } from './search-parts.ts';
-import { type OrderKey, type Plan, type Position, planOf, planWithin, probeOf } from './search-plan.ts';
+import { contentIn, type OrderKey, type Plan, type Position, planOf, planWithin, probeOf } from './search-plan.ts';
 import type { Statement } from './search-sql.ts';
 import { Statement as Scratch } from './search-sql.ts';
 
-/** Columns of `resource` that a row of a page has, beside the order keys `k0`, `k1`, … */
-export const PAGE_COLUMNS = ['rid', 'type', 'id', 'version', 'last_updated', 'patient_id'];
+const COLUMNS = ['rid', 'type', 'id', 'version', 'last_updated', 'patient_id'];
+
+/** What a row of a page has, beside the order keys `k0`, `k1`, …; `content` is null where it has yet to be looked up. */
+export const PAGE_COLUMNS = [...COLUMNS, 'content'];
 
 export type PageText = {
   /** Of a `with`. */
@@ -104,10 +106,11 @@ function partText(plan: Plan, sql: Statement, position: Position | undefined, li
   // A computed key is computed once, inside; a plain one stays visible to the index that has its order.
   const fence = plan.order.some(({ nullable }) => nullable) ? 'offset 0' : '';
   const keys = plan.order.map(({ sql: key }, i) => `${key} as k${i}`);
-  const columns = [...PAGE_COLUMNS.map((column) => `r.${column}`), ...keys].join(', ');
+  const columns = (from: string) =>
+    [...COLUMNS.map((column) => `r.${column}`), `${contentIn(from)} as content`, ...keys].join(', ');
   const branches = plan.from.map(
     (from) =>
-      `select * from (select ${columns} from ${from} where ${plan.where.join(' and ')} ${fence}) m ${after} ${tail}`,
+      `select * from (select ${columns(from)} from ${from} where ${plan.where.join(' and ')} ${fence}) m ${after} ${tail}`,
   );
   const text = branches.length === 1 ? (branches[0] as string) : `select * from (${unionOf(branches)}) u ${tail}`;
   if (plan.eachOf === undefined) return text;

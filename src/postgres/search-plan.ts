@@ -306,8 +306,15 @@ function candidatesOf(
   }
 }
 
-// `offset 0`: looked up for each candidate in their order, and never the start of a join.
-const RESOURCE = 'cross join lateral (select * from resource s where s.rid = d.rid offset 0) r';
+// The current version is the last one: one look into the primary key of the versions, which know what they are of. The
+// limit keeps it a look-up for each candidate in their order, and never the start of a join.
+const RESOURCE =
+  'cross join lateral (select * from resource_version s where s.rid = d.rid order by s.version desc limit 1) r';
+
+/** The text of `r` in a part of a plan; null where `r` is a row of `resource`, which has none. */
+export function contentIn(from: string): string {
+  return from.endsWith(RESOURCE) ? 'r.content' : 'null::text';
+}
 
 /** Of several types each is walked by itself: an index has one order for each. */
 function walked({ types }: Part, ofType: string, sql: Statement): Pick<Plan, 'where' | 'eachOf'> {

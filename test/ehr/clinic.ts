@@ -164,8 +164,8 @@ with
     returning rid, version
   ),
   version as (
-    insert into resource_version (rid, version, deleted, method, last_updated, content)
-    select rid, version, $5, 'PUT', now(), $4 from stored
+    insert into resource_version (rid, version, deleted, method, last_updated, content, type, id, patient_id)
+    select rid, version, $5, 'PUT', now(), $4, $1, $2, $3 from stored
   ),
   sequence as (
     insert into patient_sequence as p (patient_id, last) values ($3, 1)

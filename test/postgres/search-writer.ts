@@ -49,14 +49,18 @@ export function searchWriter(pool: Pool, clock: Clock = () => Date.parse('2026-0
       ],
     );
     await pool.query(
-      `insert into resource_version (rid, version, method, last_updated, content)
-       select rid, version, 'PUT', at, content
-         from unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::text[]) v (rid, version, at, content)`,
+      `insert into resource_version (rid, version, method, last_updated, content, type, id, patient_id)
+       select rid, version, 'PUT', at, content, type, id, patient_id
+         from unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[])
+              v (rid, version, at, content, type, id, patient_id)`,
       [
         numberArray(rows.map(({ rid }) => rid)),
         numberArray(rows.map(({ version }) => version)),
         textArray(rows.map(({ at }) => at)),
         textArray(rows.map(({ resource }) => JSON.stringify(resource))),
+        textArray(rows.map(({ resource }) => resource.resourceType)),
+        textArray(rows.map(({ resource }) => resource.id as string)),
+        textArray(rows.map(({ patientId }) => patientId)),
       ],
     );
     await insertRows(pool, columns);
