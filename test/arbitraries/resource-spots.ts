@@ -6,7 +6,7 @@ export type Spot = {
   readonly key: string | number;
   readonly type: string;
   readonly element: ElementDigest;
-  /** Name of the element, without the type of a choice. */
+  /** Name of the element as a step of FHIRPath, without the type of a choice. */
   readonly name: string;
   readonly expression: string;
   /** FHIRPath of the object in which the element stands. */
@@ -34,8 +34,9 @@ export function spotsOf(resource: object, definitions: Definitions): { values: S
         const property = isChoice ? name + code.charAt(0).toUpperCase() + code.slice(1) : name;
         const value = node[property];
         if (value === undefined) continue;
-        const at = `${expression}.${name}${isChoice ? `.ofType(${code})` : ''}`;
-        const common = { type: code, element, name, parent: expression, owner: node, property };
+        const step = name === 'div' ? '`div`' : name; // an operator of FHIRPath
+        const at = `${expression}.${step}${isChoice ? `.ofType(${code})` : ''}`;
+        const common = { type: code, element, name: step, parent: expression, owner: node, property };
         if (Array.isArray(value)) {
           value.forEach((item, key) => {
             if (item === null) return;

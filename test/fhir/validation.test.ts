@@ -139,22 +139,22 @@ test.each<[string, unknown, string[]]>([
   [
     'a narrative that is no div',
     { ...patient, text: { status: 'generated', div: '<p>x</p>' } },
-    ['value Patient.text.div'],
+    ['value Patient.text.`div`'],
   ],
   [
     'a script in the narrative',
     { ...patient, text: { status: 'generated', div: '<div><script>1</script></div>' } },
-    ['value Patient.text.div'],
+    ['value Patient.text.`div`'],
   ],
   [
     'an event handler in the narrative',
     { ...patient, text: { status: 'generated', div: '<div><b onclick="x()">x</b></div>' } },
-    ['value Patient.text.div'],
+    ['value Patient.text.`div`'],
   ],
   [
     'a narrative without content',
     { ...patient, text: { status: 'generated', div: '<div> <br/> </div>' } },
-    ['value Patient.text.div'],
+    ['value Patient.text.`div`'],
   ],
   [
     'a fault in recursive content',

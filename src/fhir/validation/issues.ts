@@ -2,7 +2,7 @@ import type { ErrorObject } from 'ajv';
 import type { Definitions } from '../definitions.ts';
 import { type Issue, type IssueCode, issue } from '../failure.ts';
 import { nearest } from './nearest.ts';
-import { asStep, type Place, placeOf, stepInto } from './place.ts';
+import { asStep, type Place, placeOf, stepInto, stepTo } from './place.ts';
 import { primitives } from './primitives.ts';
 import { formsUnder } from './schema.ts';
 import { isReferenceForm } from './targets.ts';
@@ -17,7 +17,7 @@ export function issuesOf(error: ErrorObject, resource: unknown, root: Place, def
     case 'known':
       return found.map((name) => unknownElement(String(name), place, definitions));
     case 'needs':
-      return [issue('required', `${found[0]} is required here`, `${place.expression}.${found[0]}`)];
+      return [issue('required', `${found[0]} is required here`, `${place.expression}${stepTo(String(found[0]))}`)];
     case 'choices':
       return [severalChoices(found, place, definitions)];
     case 'content':

@@ -26,13 +26,21 @@ export function stepInto(segment: string, from: Place, definitions: Definitions)
   const found = from.path === undefined ? undefined : keyIn(segment, formsUnder(from.path, definitions));
   if (found === undefined) return { expression: `${from.expression}${asStep(segment)}`, path: undefined };
   const { form, type, isSibling } = found;
-  const expression = `${from.expression}.${form.name}${form.types.length > 1 ? `.ofType(${type.code})` : ''}`;
+  const expression = `${from.expression}${stepTo(form.name)}${form.types.length > 1 ? `.ofType(${type.code})` : ''}`;
   return { expression, form, type: type.code, path: isSibling ? 'Element' : contentPath(form, type) };
+}
+
+/** The one name of an element that FHIRPath reads as an operator; the specification writes it so, too (dom-6). */
+const QUOTED: ReadonlyMap<string, string> = new Map([['div', '.`div`']]);
+
+/** An element's name as a step of a path. */
+export function stepTo(name: string): string {
+  return QUOTED.get(name) ?? `.${name}`;
 }
 
 /** A name as a step of a path; a name that is none is left out, since it may be anything. */
 export function asStep(name: string): string {
-  return /^_?[A-Za-z][A-Za-z0-9]{0,63}$/.test(name) ? `.${name}` : '';
+  return /^_?[A-Za-z][A-Za-z0-9]{0,63}$/.test(name) ? stepTo(name) : '';
 }
 
 function keyIn(key: string, forms: readonly ElementForm[]) {
