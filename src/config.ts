@@ -19,11 +19,15 @@ export type Config = {
   /** Absolute. Holds the embedded PostgreSQL and the service's keys. */
   readonly dataDir: string;
   readonly role: Role;
+  /** API processes on the one port. */
+  readonly workers: number;
   /** Absent: PostgreSQL runs embedded, in `dataDir`. */
   readonly databaseUrl?: string;
   /** Absent: the queue lives in PostgreSQL. */
   readonly redisUrl?: string;
   readonly logLevel: LogLevel;
+  /** Origins of the pages that may call the service from a browser; '*' for any. */
+  readonly corsOrigins: '*' | readonly string[];
 };
 
 /** One line of `kap-bridge config`. Passwords are masked. */
@@ -52,10 +56,27 @@ const settings = {
   KAP_BASE_URL: url(/^https?$/, 'https://fhir.example.org').transform((value) => value.replace(/\/+$/, '')),
   KAP_DATA_DIR: z.string().min(1, { error: 'must be a folder' }),
   KAP_ROLE: z.enum(['all', 'api', 'worker'], { error: "must be 'all', 'api' or 'worker'" }),
+  WORKERS: z.coerce
+    .number({ error: 'must be a number of API processes' })
+    .int({ error: 'must be a whole number of API processes' })
+    .min(1, { error: 'must be at least 1 API process' })
+    .max(64, { error: 'must be at most 64 API processes' }),
   DATABASE_URL: url(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database'),
   REDIS_URL: url(/^rediss?$/, 'redis://host:6379'),
   KAP_LOG_LEVEL: logLevel,
+  KAP_CORS_ORIGINS: z.string().transform((text, context) => {
+    if (text === '*' || text === 'none') return text === '*' ? ('*' as const) : [];
+    const origins = text.split(',').map((origin) => origin.trim());
+    if (origins.every(isOrigin)) return origins;
+    context.addIssue("must be '*', 'none', or origins such as https://app.example.org with commas between them");
+    return z.NEVER;
+  }),
 } as const;
+
+/** As a browser sends it: scheme, host and port, without a path. */
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text;
+}
 
 type Name = keyof typeof settings;
 type Given = { readonly text: string; readonly source: string };
@@ -86,11 +107,16 @@ export function readConfig(environment: Environment = process.env): { config: Co
   const baseUrl = parsed('KAP_BASE_URL', `http://127.0.0.1:${port ?? 8080}`);
   const dataDir = parsed('KAP_DATA_DIR', '.kap');
   const role = parsed('KAP_ROLE', 'all');
+  const workers = parsed('WORKERS', '1');
   const databaseUrl = parsed('DATABASE_URL', null);
   const redisUrl = parsed('REDIS_URL', null);
   const level = parsed('KAP_LOG_LEVEL', 'info');
+  const corsOrigins = parsed('KAP_CORS_ORIGINS', '*');
 
-  if (issues.length > 0 || !port || !host || !baseUrl || !dataDir || !role || !level)
+  if (role === 'worker' && workers !== undefined && workers > 1) {
+    issues.push(issue('value', 'WORKERS is about API processes, and KAP_ROLE worker has none: leave one of them out'));
+  }
+  if (issues.length > 0 || !port || !host || !baseUrl || !dataDir || !role || !workers || !level || !corsOrigins)
     throw new Failure('invalid', issues);
   return {
     config: {
@@ -99,9 +125,11 @@ export function readConfig(environment: Environment = process.env): { config: Co
       baseUrl,
       dataDir: resolve(dataDir),
       role,
+      workers,
       ...(databaseUrl === undefined ? {} : { databaseUrl }),
       ...(redisUrl === undefined ? {} : { redisUrl }),
       logLevel: level,
+      corsOrigins,
     },
     settings: shown,
   };

@@ -13,6 +13,7 @@ import { startRelay, startWorker, type Waker } from '../jobs/worker.ts';
 import { jwks, type Sealing } from './access/keys.ts';
 import { openSealing } from './access/secrets.ts';
 import { createTokenVerifier } from './access/tokens.ts';
+import { type ApiProcess, type Siblings, startApiProcesses } from './api-processes.ts';
 import type { RunningService } from './cli/start.ts';
 import type { Config } from './config.ts';
 import { fhirBase } from './fhir/base-url.ts';
@@ -41,37 +42,82 @@ import type { WriteContext } from './record/record.ts';
 
 /** Resolves when requests will succeed. @throws Failure when a part cannot start; nothing is left open then */
 export async function startService(config: Config): Promise<RunningService> {
-  const logger = createLogger(config);
-  const closers: Closer[] = [];
-  dieByLog(logger, closers);
-  try {
-    const url = await openDatabase(config, logger, closers);
-    const reports = await migrate(url, { queue: config.redisUrl === undefined });
-    for (const { schema, applied } of reports) if (applied.length > 0) logger.info({ schema, applied }, 'migrated');
-
-    const fhir = fhirParts(loadDefinitions());
-    const clinics = new Map<string, OpenClinic>();
-    const queue = openQueueStore(config, url, closers);
-    const shared: Shared = { config, url, fhir, queue, logger, closers };
-    for (const name of clinicsOf(reports)) clinics.set(name, await openClinic(shared, name));
-
-    await serve(config, logger, clinics, fhir, closers);
-    logger.info({ role: config.role, base: fhirBase(config.baseUrl, 'default') }, 'ready');
-  } catch (error) {
-    await closeAll(closers, logger);
-    throw error;
-  }
+  const base = fhirBase(config.baseUrl, 'default');
+  const { workers, role } = config;
+  const { logger, close } = await startParts(config, async (parts) => {
+    if (workers === 1) await serve(parts, await openClinics(parts));
+    else await serveByChildren(parts);
+    parts.logger.info({ role, workers, base }, 'ready');
+  });
   return {
-    fhirBase: fhirBase(config.baseUrl, 'default'),
+    fhirBase: base,
     async close() {
       logger.info('stopping');
-      await closeAll(closers, logger);
+      await close();
       logger.info('stopped');
     },
   };
 }
 
+/** One of several API processes, as the parent has it (api-processes.ts). */
+export async function startApiProcess(config: Config, siblings: Siblings): Promise<ApiProcess> {
+  const metrics = createMetrics();
+  const { close } = await startParts(config, async (parts) => {
+    await serve(parts, await openClinics(parts), {
+      metrics: { ...metrics, text: siblings.metricsText },
+      dependencies: [{ name: 'api processes', check: siblings.requireAll }],
+    });
+  });
+  return { ownMetrics: metrics.values, close };
+}
+
+/** The API in processes of its own, the background work in this one. */
+async function serveByChildren(parts: Parts): Promise<void> {
+  const { config, url, logger, closers } = parts;
+  const metrics = createMetrics();
+  if (config.role === 'all') {
+    addGauges(metrics, await openClinics({ ...parts, config: { ...config, role: 'worker' } }));
+  }
+  const children = await startApiProcesses<Config>({
+    count: config.workers,
+    config: { ...config, role: 'api', workers: 1, databaseUrl: url },
+    logger,
+    ownMetrics: metrics.values,
+  });
+  closers.push(() => children.close());
+}
+
 type Closer = () => Promise<void>;
+
+/** What all clinics of a process share. */
+type Parts = {
+  readonly config: Config;
+  /** Of PostgreSQL, its tables up to date. */
+  readonly url: string;
+  readonly schemas: readonly { readonly schema: string }[];
+  readonly fhir: FhirParts;
+  readonly logger: Logger;
+  readonly closers: Closer[];
+};
+
+async function startParts(
+  config: Config,
+  start: (parts: Parts) => Promise<void>,
+): Promise<{ readonly logger: Logger; readonly close: () => Promise<void> }> {
+  const logger = createLogger(config);
+  const closers: Closer[] = [];
+  dieByLog(logger, closers);
+  try {
+    const url = await openDatabase(config, logger, closers);
+    const schemas = await migrate(url, { queue: config.redisUrl === undefined });
+    for (const { schema, applied } of schemas) if (applied.length > 0) logger.info({ schema, applied }, 'migrated');
+    await start({ config, url, schemas, fhir: fhirParts(loadDefinitions()), logger, closers });
+  } catch (error) {
+    await closeAll(closers, logger);
+    throw error;
+  }
+  return { logger, close: () => closeAll(closers, logger) };
+}
 
 async function closeAll(closers: Closer[], logger: Logger): Promise<void> {
   for (const closer of closers.splice(0).reverse()) {
@@ -125,6 +171,7 @@ async function openDatabase(config: Config, logger: Logger, closers: Closer[]): 
   }
   const embedded = await openEmbeddedPostgres(config.dataDir, {
     as: 'service',
+    ...(config.workers === 1 ? {} : { settings: { max_connections: String(connectionsFor(config.workers)) } }),
     onLost(error) {
       logger.fatal({ error: kindOf(error) }, 'PostgreSQL ended and does not start again');
       process.exit(1);
@@ -135,22 +182,25 @@ async function openDatabase(config: Config, logger: Logger, closers: Closer[]): 
   return embedded.url;
 }
 
+/** Each process has pools of its own: 10 for a clinic, and as many for the queue. */
+function connectionsFor(workers: number): number {
+  return 100 + 25 * workers;
+}
+
 // ---- a clinic
 
 type OpenClinic = { readonly clinic: Clinic; readonly pool: Pool; readonly auditRowsWaiting: () => number };
 
-/** What all clinics of the process share. */
-type Shared = {
-  readonly config: Config;
-  readonly url: string;
-  readonly fhir: FhirParts;
-  readonly queue: QueueStore;
-  readonly logger: Logger;
-  readonly closers: Closer[];
-};
+type Shared = Parts & { readonly queue: QueueStore };
 
-function clinicsOf(reports: readonly { readonly schema: string }[]): readonly string[] {
-  return reports.map(({ schema }) => /^clinic_(.+)$/.exec(schema)?.[1]).filter((name) => name !== undefined);
+async function openClinics(parts: Parts): Promise<ReadonlyMap<string, OpenClinic>> {
+  const shared: Shared = { ...parts, queue: openQueueStore(parts.config, parts.url, parts.closers) };
+  const clinics = new Map<string, OpenClinic>();
+  for (const { schema } of parts.schemas) {
+    const name = /^clinic_(.+)$/.exec(schema)?.[1];
+    if (name !== undefined) clinics.set(name, await openClinic(shared, name));
+  }
+  return clinics;
 }
 
 function openQueueStore(config: Config, url: string, closers: Closer[]): QueueStore {
@@ -225,26 +275,30 @@ function shippedProtocol(): readonly Resource[] {
 
 // ---- HTTP
 
+/** What an API process among others shows of them. */
+type Together = { readonly metrics: Metrics; readonly dependencies: readonly Dependency[] };
+
 /** The FHIR API where the role has it; health and metrics always. */
 async function serve(
-  config: Config,
-  logger: Logger,
+  { config, logger, fhir, closers }: Parts,
   clinics: ReadonlyMap<string, OpenClinic>,
-  fhir: FhirParts,
-  closers: Closer[],
+  { metrics, dependencies }: Together = { metrics: createMetrics(), dependencies: [] },
 ): Promise<void> {
   const api = config.role !== 'worker';
+  addGauges(metrics, clinics);
   const app = createApp({
     clinics: new Map([...clinics].filter(() => api).map(([name, { clinic }]) => [name, clinic])),
     jwks: (name) => jwks(createSigningKeyStore(poolOf(clinics, name))),
     searchParameters: fhir.registry,
-    dependencies: [...clinics].map(
-      ([name, { pool }]): Dependency => ({ name: `postgres ${name}`, check: () => asks(pool) }),
-    ),
+    dependencies: [
+      ...[...clinics].map(([name, { pool }]): Dependency => ({ name: `postgres ${name}`, check: () => asks(pool) })),
+      ...dependencies,
+    ],
     logger,
-    metrics: metricsOf(clinics),
+    metrics,
     version: version(),
     now: () => new Date(),
+    corsOrigins: config.corsOrigins,
   });
   try {
     const server = await listen(app, config.port, config.host);
@@ -271,8 +325,7 @@ function listenFailure(cause: unknown, { host, port }: Config): Failure | undefi
   }
 }
 
-function metricsOf(clinics: ReadonlyMap<string, OpenClinic>): Metrics {
-  const metrics = createMetrics();
+function addGauges(metrics: Metrics, clinics: ReadonlyMap<string, OpenClinic>): void {
   const sum = (of: (open: OpenClinic) => number) => () =>
     [...clinics.values()].reduce((all, open) => all + of(open), 0);
   metrics.gauge(
@@ -285,7 +338,6 @@ function metricsOf(clinics: ReadonlyMap<string, OpenClinic>): Metrics {
     'Requests that wait for a connection',
     sum((open) => open.pool.waitingCount),
   );
-  return metrics;
 }
 
 function poolOf(clinics: ReadonlyMap<string, OpenClinic>, name: string): Pool {

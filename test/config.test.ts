@@ -51,6 +51,9 @@ test.each([
   ['KAP_HOST', 'fhir.example.org'],
   ['KAP_BASE_URL', 'ftp://fhir.example.org'],
   ['KAP_ROLE', 'everything'],
+  ['WORKERS', '0'],
+  ['WORKERS', '1.5'],
+  ['WORKERS', 'all'],
   ['DATABASE_URL', 'mysql://kap@db/kap'],
   ['REDIS_URL', 'localhost:6379'],
   ['KAP_LOG_LEVEL', 'loud'],
@@ -65,6 +68,11 @@ test('all bad values are told at once, and none is repeated', () => {
   const failure = refusal({ KAP_PORT: 'eighty', DATABASE_URL: 'hunter2', KAP_ROLE: 'everything' });
   expect(failure.issues).toHaveLength(3);
   expect(failure.message).not.toMatch(/hunter2|eighty/);
+});
+
+test('several API processes are refused where the role has none', () => {
+  expect(readConfig({ WORKERS: '4' }).config.workers).toBe(4);
+  expect(refusal({ KAP_ROLE: 'worker', WORKERS: '2' }).message).toContain('WORKERS');
 });
 
 test('an empty variable counts as not set', () => {

@@ -1,14 +1,31 @@
 /** What Prometheus reads at /metrics. Labels are patterns and codes: none can name a patient. */
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  AggregatorRegistry,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import type { AnsweredRequest } from './request-log.ts';
 
 export type Metrics = {
   readonly contentType: string;
   text(): Promise<string>;
+  /** The same as data, to be put together with those of other processes. */
+  values(): Promise<MetricValues>;
   observe(request: AnsweredRequest): void;
   /** A number that is asked for when it is read, such as the length of a queue. */
   gauge(name: string, help: string, value: () => number): void;
 };
+
+export type MetricValues = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+/** Counts, sums and memory of all processes added up; for delays of the event loop, their mean. */
+export async function metricsText(ofProcesses: readonly MetricValues[]): Promise<string> {
+  return AggregatorRegistry.aggregate(ofProcesses.map((values) => [...values])).metrics();
+}
 
 export function createMetrics(): Metrics {
   const registry = new Registry();
@@ -25,6 +42,7 @@ export function createMetrics(): Metrics {
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
+    values: () => registry.getMetricsAsJSON(),
     observe: ({ interaction, status, milliseconds }) => {
       const key = `${interaction} ${status}`;
       let child = children.get(key);
