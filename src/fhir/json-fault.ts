@@ -1,8 +1,15 @@
 /** What is wrong with a text that is not acceptable JSON, and where; never quotes the text. */
-export type JsonFault = { readonly at: number; readonly what: string };
+export type JsonFault = {
+  readonly at: number;
+  readonly what: string;
+  /** Path of the element that was being read, `Patient.name[0].given`; undefined before the type of the resource is known. */
+  readonly path?: string;
+};
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const SPACE = /[ \t\n\r]*/y;
+const ELEMENT = /^_?[A-Za-z][A-Za-z0-9]{0,63}$/;
+const TYPE = /^[A-Z][A-Za-z]{1,63}$/;
 const LITERAL = /true|false|null/y;
 
 /**
@@ -11,11 +18,13 @@ const LITERAL = /true|false|null/y;
  * Repeated keys, U+0000 and half surrogate pairs are faults here, although JSON.parse takes them.
  */
 export function explainJson(text: string): JsonFault {
+  const reader = new Reader(text);
   try {
-    new Reader(text).document();
+    reader.document();
   } catch (fault) {
-    if (fault instanceof Fault) return fault;
-    throw fault;
+    if (!(fault instanceof Fault)) throw fault;
+    const path = reader.path();
+    return { at: fault.at, what: fault.what, ...(path === undefined ? {} : { path }) };
   }
   return { at: text.length, what: 'something the reader does not understand' };
 }
@@ -33,6 +42,9 @@ class Fault extends Error {
 class Reader {
   readonly #text: string;
   #at = 0;
+  /** Keys and indexes down to what is being read. */
+  readonly #steps: (string | number)[] = [];
+  #type: string | undefined;
 
   constructor(text: string) {
     this.#text = text;
@@ -43,12 +55,24 @@ class Reader {
     if (this.#at < this.#text.length) throw this.#unexpected('the end of the text');
   }
 
+  /** As far as the names are those of elements: others may be anything. */
+  path(): string | undefined {
+    let path = this.#type;
+    if (path === undefined) return undefined;
+    for (const step of this.#steps) {
+      if (typeof step === 'number') path += `[${step}]`;
+      else if (ELEMENT.test(step)) path += `.${step}`;
+      else break;
+    }
+    return path;
+  }
+
   #value(): void {
     this.#skip(SPACE);
     const char = this.#text[this.#at];
     if (char === '{') this.#object();
     else if (char === '[') this.#array();
-    else if (char === '"') this.#string();
+    else if (char === '"') this.#stringValue();
     else if (!this.#skip(NUMBER) && !this.#skip(LITERAL)) throw this.#unexpected('a value');
     this.#skip(SPACE);
   }
@@ -60,16 +84,29 @@ class Reader {
       const start = this.#at;
       if (this.#text[start] !== '"') throw this.#unexpected('a key in double quotes');
       const key = this.#string();
+      this.#steps.push(key);
       if (keys.has(key)) throw new Fault(start, 'a key that its object already has');
       keys.add(key);
       this.#skip(SPACE);
       this.#expect(':');
       this.#value();
+      this.#steps.pop();
     });
   }
 
   #array(): void {
-    this.#items(']', () => this.#value());
+    let index = 0;
+    this.#items(']', () => {
+      this.#steps.push(index++);
+      this.#value();
+      this.#steps.pop();
+    });
+  }
+
+  #stringValue(): void {
+    const value = this.#string();
+    const isType = this.#steps.length === 1 && this.#steps[0] === 'resourceType';
+    if (isType && TYPE.test(value)) this.#type = value;
   }
 
   #items(close: string, item: () => void): void {

@@ -102,10 +102,14 @@ function parseWithDigits(text: string): unknown {
 
 /** The engine's own message quotes the text, which may be about a patient: the fault is looked for again. */
 function refused(text: string, cause?: unknown): Failure {
-  const { at, what } = explainJson(text);
+  const { at, what, path } = explainJson(text);
   const before = text.slice(0, at).split('\n');
   const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
-  return new Failure('invalid', issue('structure', `Not acceptable JSON: ${what} at ${place}`), { cause });
+  return new Failure(
+    'invalid',
+    issue('structure', `Not acceptable JSON: ${what} at ${place}`, path, 'MSG_BAD_SYNTAX'),
+    { cause },
+  );
 }
 
 function withoutMark(text: string): string {
@@ -118,7 +122,9 @@ function decode(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch (cause) {
-    throw new Failure('invalid', issue('structure', 'The body is not UTF-8'), { cause });
+    throw new Failure('invalid', issue('structure', 'The body is not UTF-8', undefined, 'MSG_CANT_PARSE_CONTENT'), {
+      cause,
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { Failure } from '../../src/fhir/failure.ts';
 import { keepDigits, parseJson, stringifyJson } from '../../src/fhir/json.ts';
+import { explainJson } from '../../src/fhir/json-fault.ts';
 
 type Quantity = { value: number; low?: number };
 
@@ -159,4 +160,18 @@ test('__proto__ is a key like others', () => {
   expect(Object.hasOwn(value, '__proto__')).toBe(true);
   expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   expect(refusalOf('{"__proto__":1,"__proto__":2}')).toContain('already has');
+});
+
+test.each([
+  ['{"resourceType":"Patient","name":[{"given":["Ada",}]}', 'Patient.name[0].given[1]'],
+  ['{"resourceType":"Patient","contact":[{"x":1},{"name":{"family":tru', 'Patient.contact[1].name.family'],
+  ['{"resourceType":"Patient","active":true,"active":false}', 'Patient.active'],
+  ['{"resourceType":"Patient","a b":{"c":}}', 'Patient'],
+  ['{"resourceType":"Patient"', 'Patient'],
+  ['{"name":[}', undefined],
+])('%j is refused with the path that was reached', (text, path) => {
+  expect(() => parseJson(text)).toThrow(
+    expect.objectContaining({ issues: [expect.objectContaining({ code: 'structure', message: 'MSG_BAD_SYNTAX' })] }),
+  );
+  expect(explainJson(text).path).toBe(path);
 });
