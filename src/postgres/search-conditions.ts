@@ -148,12 +148,28 @@ function textCondition(values: readonly string[], alias: string, sql: Statement)
 
 function uriCondition({ match, values }: Extract<RowFilter, { kind: 'uri' }>, alias: string, sql: Statement): string {
   const value = `${alias}.value`;
-  return match === 'exact'
-    ? sql.isOneOf(value, { type: 'text', values: values.map(indexable) })
-    : sql.anyOf(
+  switch (match) {
+    case 'exact':
+      return sql.isOneOf(value, { type: 'text', values: values.map(indexable) });
+    case 'above': {
+      const above = [...new Set(values.flatMap(withPartsAbove))];
+      return `${value} = any (${sql.array({ type: 'text', values: above.map(indexable) })})`;
+    }
+    case 'below':
+      return sql.anyOf(
         { low: { type: 'text', values }, high: { type: 'text', values: values.map(endOf) } },
         (q) => `${value} >= ${q('low')} and ${value} < ${q('high')}`,
       );
+  }
+}
+
+/** 'http://a/b/c' and 'http://a/b', 'http://a', each with a slash at the end and without. */
+function withPartsAbove(uri: string): string[] {
+  const found = [uri];
+  for (let at = uri.lastIndexOf('/'); at > 0; at = uri.lastIndexOf('/', at - 1)) {
+    found.push(uri.slice(0, at), uri.slice(0, at + 1));
+  }
+  return found;
 }
 
 // ---- reference

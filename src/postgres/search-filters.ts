@@ -280,17 +280,21 @@ function chainRids({ parameter, target, filter }: Filter<'chain'>, sql: Statemen
   const far = ridsOf(filter, [target], sql);
   if (far === undefined) return undefined;
   const [n, t, k, i] = [sql.row(), sql.row(), sql.row(), sql.row()];
-  // A canonical names the resource by its url, with its version or without.
-  const names = isCanonicalType(target)
-    ? `(select ${targetOf(t)} as target union all
-        select u.value || v.suffix from idx_uri u cross join lateral (
-          select '' as suffix union all
-          select '|' || c.code from idx_token c where c.rid = u.rid and c.param = ${searchParameterKey(target, 'version')}
-        ) v where u.rid = ${t}.rid and u.param = ${searchParameterKey(target, 'url')} offset 0) ${k}`
-    : `(select ${targetOf(t)} as target) ${k}`;
-  return `select ${i}.rid from (${far}) ${n} cross join lateral ${resourceOf(`${n}.rid`, t)} cross join lateral ${names}
+  const canonical = isCanonicalType(target);
+  return `select ${i}.rid from (${far}) ${n} cross join lateral ${resourceOf(`${n}.rid`, t)} cross join lateral ${namesOf(t, canonical, k)}
     cross join lateral (select c.* from idx_reference c where ${isRowOf(parameter, 'c', sql)} and c.target = ${k}.target offset 0) ${i}
-    where ${t}.type = '${target}' and not ${t}.deleted${isCanonicalType(target) ? canonicalMeans(k, i) : ''}`;
+    where ${t}.type = '${target}' and not ${t}.deleted${canonical ? canonicalMeans(k, i) : ''}`;
+}
+
+/** How references name the resource `t`: 'Type/id', and the url with its version or without. */
+function namesOf(t: string, canonical: boolean, alias: string): string {
+  const id = `select ${targetOf(t)} as target`;
+  if (!canonical) return `(${id}) ${alias}`;
+  return `(${id} union all
+    select u.value || v.suffix from idx_uri u cross join lateral (
+      select '' as suffix union all
+      select '|' || c.code from idx_token c where c.rid = u.rid and c.param in (${VERSIONS.join(', ')})
+    ) v where u.rid = ${t}.rid and u.param in (${URLS.join(', ')}) offset 0) ${alias}`;
 }
 
 /** A url alone is meant only where it was not written with a version. */
@@ -306,8 +310,16 @@ function hasHolds({ parameter, filter }: Filter<'has'>, r: string, sql: Statemen
     return `(${r}.type = 'Patient' and exists (select from ${tableFor(filter)} ${i} where ${isRowFor(filter, i, sql)}
       and ${rowCondition(filter, i, sql)} and ${i}.patient_key = key64(${r}.id) offset 0))`;
   }
-  return `exists (select from idx_reference ${i} cross join lateral ${resourceOf(`${i}.rid`, t)}
-    where ${isRowOf(parameter, i, sql)} and ${i}.target = ${targetOf(r)} and not ${t}.deleted and ${holdsFor(filter, t, sql)} offset 0)`;
+  const k = sql.row();
+  const canonical = namesCanonicals(parameter);
+  return `exists (select from ${namesOf(r, canonical, k)}
+    cross join lateral (select c.* from idx_reference c where ${isRowOf(parameter, 'c', sql)} and c.target = ${k}.target offset 0) ${i}
+    cross join lateral ${resourceOf(`${i}.rid`, t)}
+    where not ${t}.deleted${canonical ? canonicalMeans(k, i) : ''} and ${holdsFor(filter, t, sql)} offset 0)`;
+}
+
+function namesCanonicals({ targets }: TypeSearchParameter): boolean {
+  return targets.length === 0 || targets.some(isCanonicalType);
 }
 
 function isInChart(parameter: TypeSearchParameter, filter: SearchFilter): filter is RowFilter {
@@ -320,9 +332,12 @@ function hasRids({ parameter, filter }: Filter<'has'>, types: readonly string[],
   const far = ridsOf(filter, [parameter.type], sql);
   if (far === undefined) return undefined;
   const [n, i, t] = [sql.row(), sql.row(), sql.row()];
+  const byUrl = namesCanonicals(parameter)
+    ? ` union all ${namedByUrl(i, undefined, 's.rid')} and ${isOfTypes(types, 's', sql)}`
+    : '';
   return `select ${t}.rid from (${far}) ${n}
-    cross join lateral (select c.target from idx_reference c where c.rid = ${n}.rid and ${isRowOf(parameter, 'c', sql)} offset 0) ${i}
-    cross join lateral (${namedOf(`${i}.target`, types, sql)} offset 0) ${t}`;
+    cross join lateral (select c.* from idx_reference c where c.rid = ${n}.rid and ${isRowOf(parameter, 'c', sql)} offset 0) ${i}
+    cross join lateral (${namedOf(`${i}.target`, types, sql)}${byUrl} offset 0) ${t}`;
 }
 
 function isList({ values }: Filter<'list'>, l: string, sql: Statement): string {

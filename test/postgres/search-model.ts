@@ -1,22 +1,27 @@
 /** Search as the specification words it, over a list in memory: the naive answer that the index must agree with. */
 import type { Resource } from '@medplum/fhirtypes';
 import type { StringFilter } from '../../src/fhir/search-filter.ts';
-import type { SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search-query.ts';
+import type { QuantityValue, SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search-query.ts';
 import { folded, type SearchValueSink } from '../../src/fhir/search-values.ts';
+import { canonicalUnit, canonicalValue } from '../../src/fhir/ucum.ts';
 import { extractors } from './search-writer.ts';
 
-type Value =
-  | { kind: 'token'; system: string; code: string }
+type Value = { readonly element: number } & (
+  | { kind: 'token'; system: string; code: string; text: string }
   | { kind: 'reference'; target: string }
   | { kind: 'date'; low: number; high: number }
   | { kind: 'string'; text: string }
   | { kind: 'quantity'; low: number; high: number; system: string; code: string; unit: string }
-  | { kind: 'uri'; text: string };
+  | { kind: 'uri'; text: string }
+);
 
 /** Ids of all that match, in the order of the sort keys; equal ones in any order. */
 export function matchesOf(query: SearchQuery, resources: readonly Resource[]): Resource[] {
-  const found = resources.filter(
-    (resource) => resource.resourceType === query.type && query.filters.every((filter) => holds(filter, resource)),
+  const found = resources.filter((resource) =>
+    query.parts.some(
+      ({ type, filters }) =>
+        resource.resourceType === type && filters.every((filter) => holds(filter, resource, resources)),
+    ),
   );
   return found.toSorted((a, b) => compare(query.sort, a, b));
 }
@@ -53,36 +58,100 @@ function sortKey({ parameter, descending }: SearchSort, resource: Resource): str
 }
 
 function valuesOf(parameter: ValueFilter['parameter'], resource: Resource): Value[] {
-  if (parameter.code === '_id') return [{ kind: 'token', system: '', code: resource.id as string }];
+  if (parameter.code === '_id')
+    return [{ kind: 'token', system: '', code: resource.id as string, text: '', element: 0 }];
   const values: Value[] = [];
   const sink: SearchValueSink = {
-    token: (_, system, code) => void values.push({ kind: 'token', system, code }),
-    reference: (_, target) => void values.push({ kind: 'reference', target }),
-    date: (_, low, high) => void values.push({ kind: 'date', low, high }),
-    string: (_, text) => void values.push({ kind: 'string', text }),
-    quantity: (_, low, high, system, code, unit) =>
-      void values.push({ kind: 'quantity', low, high, system, code, unit }),
-    uri: (_, text) => void values.push({ kind: 'uri', text }),
+    token: (key, system, code, element, text) => {
+      if (parameter.kind === 'token' || key !== parameter.key)
+        values.push({ kind: 'token', system, code, text, element });
+    },
+    reference: (_, target, element) => void values.push({ kind: 'reference', target, element }),
+    date: (_, low, high, element) => void values.push({ kind: 'date', low, high, element }),
+    string: (_, text, element) => void values.push({ kind: 'string', text, element }),
+    quantity: (_, low, high, system, code, unit, element) =>
+      void values.push({ kind: 'quantity', low, high, system, code, unit, element }),
+    uri: (_, text, element) => void values.push({ kind: 'uri', text, element }),
   };
   extractors.extractorOf(parameter)(resource, sink);
-  return values;
+  return values.filter(({ kind }) => kind === (parameter.kind === 'number' ? 'quantity' : parameter.kind));
 }
 
-function holds(filter: SearchFilter, resource: Resource): boolean {
-  if (!isValueFilter(filter)) throw new Error(`${filter.kind} is not modelled`);
-  const values = valuesOf(filter.parameter, resource);
-  if (filter.kind === 'missing') return (values.length === 0) === filter.missing;
-  if (filter.kind === 'terms' || filter.kind === 'text') throw new Error(`${filter.kind} is not modelled`);
-  const found = values.some((value) => matches(filter, value));
-  return filter.kind === 'token' && filter.not ? !found : found;
-}
-
-function isValueFilter(filter: SearchFilter): filter is ValueFilter {
-  return 'parameter' in filter && !['composite', 'chain', 'has'].includes(filter.kind);
-}
-
-function matches(filter: Exclude<ValueFilter, { kind: 'missing' | 'terms' | 'text' }>, value: Value): boolean {
+function holds(filter: SearchFilter, resource: Resource, all: readonly Resource[]): boolean {
   switch (filter.kind) {
+    case 'any':
+      return filter.filters.some((each) => holds(each, resource, all));
+    case 'all':
+      return filter.filters.every((each) => holds(each, resource, all));
+    case 'not':
+      return !holds(filter.filter, resource, all);
+    case 'chain':
+      return targetsOf(filter.parameter, resource).some((target) =>
+        all.some(
+          (other) => other.resourceType === filter.target && names(target, other) && holds(filter.filter, other, all),
+        ),
+      );
+    case 'has':
+      return all.some(
+        (other) =>
+          other.resourceType === filter.parameter.type &&
+          targetsOf(filter.parameter, other).some((target) => names(target, resource)) &&
+          holds(filter.filter, other, all),
+      );
+    case 'list':
+      return all.some(
+        (other) =>
+          other.resourceType === 'List' &&
+          filter.values.includes(other.id as string) &&
+          other.entry?.some(({ item }) => item?.reference === `${resource.resourceType}/${resource.id}`),
+      );
+    case 'composite':
+      return filter.values.some((components) => {
+        const found = components.map((each) => new Set(elementsOf(each, resource)));
+        return [...(found[0] ?? [])].some((element) => found.every((elements) => elements.has(element)));
+      });
+    case 'fulltext':
+    case 'terms':
+      throw new Error(`${filter.kind} is not modelled`);
+    case 'missing':
+      return (valuesOf(filter.parameter, resource).length === 0) === filter.missing;
+    default: {
+      const found = elementsOf(filter, resource).length > 0;
+      return filter.kind === 'token' && filter.not ? !found : found;
+    }
+  }
+}
+
+/** A canonical with a version has a second value without it, which means no other version. */
+function targetsOf(parameter: ValueFilter['parameter'], resource: Resource): string[] {
+  const found = valuesOf(parameter, resource).flatMap((value) => (value.kind === 'reference' ? [value.target] : []));
+  return found.filter((target) => !found.some((other) => other.startsWith(`${target}|`)));
+}
+
+/** By its id, or by its url, which a version may follow. */
+function names(target: string, { resourceType, id, ...content }: Resource): boolean {
+  if (target === `${resourceType}/${id}`) return true;
+  const { url, version } = content as { url?: string; version?: string };
+  return url !== undefined && (target === url || target === `${url}|${version}`);
+}
+
+/** The `element` of each value that the condition is about and finds. */
+function elementsOf(filter: ValueFilter, resource: Resource): number[] {
+  return valuesOf(filter.parameter, resource)
+    .filter((value) => matches(filter as MatchedFilter, value))
+    .map(({ element }) => element);
+}
+
+type MatchedFilter = Exclude<ValueFilter, { kind: 'missing' | 'terms' }>;
+
+function matches(filter: MatchedFilter, value: Value): boolean {
+  switch (filter.kind) {
+    case 'text':
+      return (
+        value.kind === 'token' &&
+        value.text !== '' &&
+        value.text.split('\n').some((line) => filter.values.some((wanted) => folded(line).startsWith(wanted)))
+      );
     case 'token':
       return filter.values.some(
         ({ system, code }) =>
@@ -91,26 +160,46 @@ function matches(filter: Exclude<ValueFilter, { kind: 'missing' | 'terms' | 'tex
           (code === undefined || code === value.code),
       );
     case 'reference':
-      return value.kind === 'reference' && filter.values.includes(value.target);
+      return (
+        value.kind === 'reference' &&
+        filter.values.some(
+          (wanted) => value.target === wanted || (filter.below === true && value.target.startsWith(`${wanted}.`)),
+        )
+      );
     case 'uri':
-      return value.kind === 'uri' && filter.values.includes(value.text);
+      return (
+        value.kind === 'uri' &&
+        filter.values.some((wanted) => {
+          if (filter.match === 'below') return value.text.startsWith(wanted);
+          if (value.text === wanted) return true;
+          const above = value.text.endsWith('/') ? value.text : `${value.text}/`;
+          return filter.match === 'above' && wanted.startsWith(above);
+        })
+      );
     case 'string':
       return value.kind === 'string' && filter.values.some((wanted) => textMatches(filter.match, value.text, wanted));
     case 'date':
       return value.kind === 'date' && filter.values.some((wanted) => rangeMatches(wanted.prefix, value, wanted));
     case 'quantity':
-      return (
-        value.kind === 'quantity' &&
-        filter.values.some(
-          (wanted) =>
-            (wanted.system === undefined || wanted.system === value.system) &&
-            (wanted.code === undefined ||
-              wanted.code === value.code ||
-              (wanted.system === undefined && wanted.code === value.unit)) &&
-            numberMatches(wanted, value),
-        )
-      );
+      return value.kind === 'quantity' && filter.values.some((wanted) => quantityMatches(wanted, value));
   }
+}
+
+function quantityMatches(wanted: QuantityValue, value: Extract<Value, { kind: 'quantity' }>): boolean {
+  const { canonical } = wanted;
+  if (canonical !== undefined) {
+    const unit = canonicalUnit(value.system, value.code);
+    if (unit?.code !== canonical.code) return false;
+    const end = (each: number) => (Math.abs(each) === Number.MAX_VALUE ? each : canonicalValue(each, unit));
+    return numberMatches({ ...canonical, prefix: wanted.prefix }, { low: end(value.low), high: end(value.high) });
+  }
+  return (
+    (wanted.system === undefined || wanted.system === value.system) &&
+    (wanted.code === undefined ||
+      wanted.code === value.code ||
+      (wanted.system === undefined && wanted.code === value.unit)) &&
+    numberMatches(wanted, value)
+  );
 }
 
 function textMatches(match: StringFilter['match'], text: string, wanted: string): boolean {
