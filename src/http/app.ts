@@ -6,9 +6,9 @@ import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { fhirXml } from '../fhir/xml.ts';
 import type { AllowedOrigins } from './cors.ts';
-import type { Clinic } from './exchange.ts';
+import type { Clinic, MakeDocument } from './exchange.ts';
 import { outcomeText, refusalOf } from './failures.ts';
-import { type FhirService, type MakeDocument, serveFhir } from './fhir.ts';
+import { type FhirService, serveFhir } from './fhir.ts';
 import { createFhirRoutes } from './fhir-routes.ts';
 import { type Dependency, readiness } from './health.ts';
 import { FHIR_JSON } from './media-types.ts';
@@ -76,9 +76,9 @@ const JSON_TYPE = 'application/json';
 function fhirServices(parts: AppParts, log: RequestLog): ReadonlyMap<string, FhirService> {
   const { definitions } = parts.searchParameters;
   const isResourceType = (name: string) => definitions.isResourceType(name);
-  const routes = createFhirRoutes(parts.searchParameters);
-  const served = { routes, searchParameters: parts.searchParameters, version: parts.version, startedAt: parts.now() };
   const xml = fhirXml(definitions);
+  const routes = createFhirRoutes(parts.searchParameters, xml);
+  const served = { routes, searchParameters: parts.searchParameters, version: parts.version, startedAt: parts.now() };
   const services = new Map<string, FhirService>();
   for (const clinic of parts.clinics.values()) {
     let statement: string | undefined;

@@ -35,7 +35,13 @@ export type FhirRequest = {
   /** Empty unless the interaction takes one. */
   readonly body: Buffer;
   readonly now: Date;
+  /** Documents that are no interaction, by path ('/metadata'): an entry of a batch may ask for them. */
+  readonly documents?: ReadonlyMap<string, MakeDocument>;
 };
+
+type OpenDocument = { readonly body: string; readonly contentType: string; readonly etag?: string };
+/** @param query of the url, as it came */
+export type MakeDocument = (query: string) => OpenDocument | Promise<OpenDocument>;
 
 /** What the url names. Parts that it does not name are ''. */
 export type Target = {
@@ -62,6 +68,8 @@ export type FhirAnswer = {
   readonly body?: string | Buffer;
   /** Rows that must be durable before this leaves; none where the unit of work wrote them. */
   readonly audit: readonly AuditRow[];
+  /** Faults of ours that the answer tells of, in a part of it: to be logged. */
+  readonly unexpected?: readonly unknown[];
 };
 
 export type Interaction = {

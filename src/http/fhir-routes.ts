@@ -1,16 +1,19 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
-import { requirePermission } from '../access/scopes.ts';
 import { createPatchReader } from '../fhir/patch/patch-reader.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { createValidator } from '../fhir/validation/validator.ts';
-import type { FhirAnswer, FhirRequest, Interaction } from './exchange.ts';
+import type { FhirXml } from '../fhir/xml.ts';
+import type { Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
 import { operationRoutes } from './operations/operation-routes.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
 import { recordOperations } from './operations/record-operations.ts';
 import { terminologyOperations } from './operations/terminology.ts';
+import { validateOperation } from './operations/validate.ts';
 import { readAuditEvent, searchAuditEvents } from './rest/audit-events.ts';
+import { binaryRoutes } from './rest/binary.ts';
 import { bundleInteraction } from './rest/bundle.ts';
+import { askInBundle } from './rest/bundle-asked.ts';
 import { create } from './rest/create.ts';
 import { conditionalDelete, deleteById } from './rest/delete.ts';
 import { historyInstance, historySystem, historyType } from './rest/history.ts';
@@ -19,25 +22,21 @@ import { read } from './rest/read.ts';
 import { searchByGet, searchByPost } from './rest/search.ts';
 import { conditionalUpdate, update } from './rest/update.ts';
 import { vread } from './rest/vread.ts';
-import { type Routes, routeOf, targetOf } from './routes.ts';
+import type { Routes } from './routes.ts';
 
-export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
+export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml): Routes {
   const { definitions } = registry;
   const isResourceType = (name: string) => definitions.isResourceType(name);
 
-  /** Answers the GET of a bundle's entry as the url by itself is answered. */
-  const answerGet = async (request: FhirRequest, url: string): Promise<FhirAnswer> => {
-    const target = targetOf('GET', `/${url}`);
-    const { interaction } = routeOf(routes, target, isResourceType);
-    if (interaction.scopeOfType) requirePermission(request.grant.scopes, target.type, interaction.name);
-    return interaction.handle({ ...request, target, body: Buffer.alloc(0), headers: {} });
-  };
-
   const { validate } = createValidator(definitions);
   const patches = createPatchReader(definitions, validate);
-  const handling = { answerGet, isResourceType, validate, patches };
-  const operations = [...recordOperations(registry), ...terminologyOperations({ definitions, validate })];
-  const routes: Record<string, Record<string, Interaction>> = {
+  const handling = { ask: askInBundle(() => routes, isResourceType), isResourceType, validate, patches };
+  const operations = [
+    ...recordOperations(registry),
+    ...terminologyOperations({ definitions, validate }),
+    validateOperation({ definitions, validate }),
+  ];
+  const general: Record<string, Readonly<Record<string, Interaction>>> = {
     '/': { POST: bundleInteraction(handling) },
     '/:type': {
       GET: searchByGet(registry),
@@ -52,6 +51,10 @@ export function createFhirRoutes(registry: SearchParameterRegistry): Routes {
     '/:type/_history': { GET: historyType },
     '/:type/:id/_history': { GET: historyInstance },
     '/:type/:id/_history/:version': { GET: vread },
+  };
+  const routes: Routes = {
+    ...general,
+    ...binaryRoutes(general, xml),
     // The service alone writes AuditEvents, and there is one version of what happened.
     '/AuditEvent': { GET: searchAuditEvents(registry, false) },
     '/AuditEvent/_search': { POST: searchAuditEvents(registry, true) },

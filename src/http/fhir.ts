@@ -13,7 +13,7 @@ import type { FhirXml } from '../fhir/xml.ts';
 import { inForm } from './answer-form.ts';
 import { readBody } from './body.ts';
 import { type AllowedOrigins, corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
-import type { Clinic, FhirAnswer, FhirRequest, Interaction, Target } from './exchange.ts';
+import type { Clinic, FhirAnswer, FhirRequest, Interaction, MakeDocument, Target } from './exchange.ts';
 import { MethodNotAllowed, outcomeText, type Refusal, refusalOf } from './failures.ts';
 import {
   type AnswerForm,
@@ -40,11 +40,6 @@ export type FhirService = {
   readonly now: () => Date;
 };
 
-/** `etag` without quotes; absent for what is not worth asking about again. */
-type OpenDocument = { readonly body: string; readonly contentType: string; readonly etag?: string };
-/** @param query of the url, as it came */
-export type MakeDocument = (query: string) => OpenDocument | Promise<OpenDocument>;
-
 /** Serves a request whose url is relative to the FHIR base. Never rejects. */
 export async function serveFhir(
   service: FhirService,
@@ -62,6 +57,7 @@ export async function serveFhir(
     attempt.form ??= answerForm(request.headers.accept, target.query);
     answer = inForm(made, attempt.form, service.xml, target.method);
     if (answer.audit.length > 0) await service.clinic.trail.record(answer.audit);
+    for (const fault of answer.unexpected ?? []) service.log.failed(requestId, fault);
   } catch (error) {
     const refused = await refuse(service, attempt, error);
     const form = attempt.form ?? answerFormOfRefusal(request.headers.accept, target.query);
@@ -98,7 +94,7 @@ async function interact(service: FhirService, request: IncomingMessage, attempt:
   attempt.pattern = pattern;
   attempt.interaction = interaction;
   const { headers } = request;
-  const isForm = interaction.takesBody && isFormBody(headers['content-type']);
+  const isForm = interaction.takesBody && interaction.negotiates !== true && isFormBody(headers['content-type']);
   // Whom no format of ours suits is told so before anything is done; a form may still name one.
   if (interaction.negotiates !== true && !isForm) attempt.form = answerForm(headers.accept, target.query);
   if (interaction.scopeOfType) requirePermission(grant.scopes, target.type, interaction.name);
@@ -113,6 +109,7 @@ async function interact(service: FhirService, request: IncomingMessage, attempt:
     headers,
     body,
     now: service.now(),
+    documents: service.open,
   };
   if (interaction.negotiates === true) attempt.form = answerFormOfRefusal(headers.accept, target.query);
   else if (body.length > 0 && isXmlBody(headers['content-type'])) return interaction.handle(asJson(asked, service.xml));

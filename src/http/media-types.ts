@@ -56,6 +56,17 @@ export function answerFormOfRefusal(accept: string | undefined, parameters: stri
   }
 }
 
+/** Whether one of our formats would do. */
+export function isAnswerable(accept: string | undefined, parameters: string): boolean {
+  try {
+    answerForm(accept, parameters);
+    return true;
+  } catch (error) {
+    if (error instanceof Failure) return false;
+    throw error;
+  }
+}
+
 /** Whether a FHIR format is asked for by its own name, in `_format` or in `Accept`; wildcards and `text/json` do not. */
 export function asksForFhir(accept: string | undefined, parameters: string): boolean {
   if (formParameters(parameters).format !== undefined) return true;

@@ -40,9 +40,7 @@ export const historyType: Interaction = {
   name: 'history-type',
   scopeOfType: true,
   handle: async (request) => {
-    const { grant, target, clinic } = request;
-    // A Binary is seen as what it belongs to is seen (Binary.securityContext), which may be of any type.
-    if (target.type === 'Binary') requirePermission(grant.scopes, '*', 'history-type');
+    const { target, clinic } = request;
     const asked = historyParameters(request);
     const query = { ...(await conditionsOf(request, asked)), types: [target.type] };
     const page = await clinic.record.historyByTime(query);
@@ -70,6 +68,7 @@ export function historySystem(registry: SearchParameterRegistry): Interaction {
 /** Undefined: all. @throws Failure `forbidden` when there is none */
 function visibleTypes({ grant }: FhirRequest, all: readonly string[]): readonly string[] | undefined {
   if (permits(grant.scopes, '*', 'history-system')) return undefined;
+  // A Binary may belong to a resource of any type, and is then seen as that one is.
   const types = all.filter((type) => type !== 'Binary' && permits(grant.scopes, type, 'history-system'));
   if (types.length === 0) requirePermission(grant.scopes, '*', 'history-system');
   return types;
