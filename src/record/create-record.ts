@@ -3,6 +3,7 @@ import { Failure, issue } from '../fhir/failure.ts';
 import { changeMeta, metaInUse } from './change-meta.ts';
 import type { RecordParts } from './drafts.ts';
 import type { ClinicRecord, StoredResource } from './record.ts';
+import { rehearse } from './rehearse.ts';
 import { write } from './write.ts';
 
 export function createRecord(parts: RecordParts): ClinicRecord {
@@ -31,6 +32,7 @@ export function createRecord(parts: RecordParts): ClinicRecord {
     changeMeta: (request, context) => changeMeta(parts, request, context),
     metaInUse: (types) => metaInUse(store, types),
     write: (requests, context) => write(parts, requests, context),
+    rehearse: (requests, context) => rehearse(parts, requests, context),
   };
 }
 

@@ -97,6 +97,8 @@ export type ClinicRecord = {
   metaInUse(types: readonly string[]): Promise<Meta>;
   /** All changes or none, with their audit entry; results in the order of the requests. */
   write(requests: readonly WriteRequest[], context: WriteContext): Promise<readonly WriteResult[]>;
+  /** Refuses what `write` would refuse, and stores nothing, not even an audit entry. */
+  rehearse(requests: readonly WriteRequest[], context: WriteContext): Promise<void>;
 };
 
 /** Who writes, through which interaction ('create', 'update', 'transaction', 'operation', …). */
