@@ -48,12 +48,20 @@ function readOf([, type = '', id = '', version]: RegExpExecArray): { type: strin
 /** Gives the new text, or undefined to leave it. `place` is the FHIRPath of the text. */
 export type ResolveReference = (reference: string, place: string) => string | undefined;
 
+/** What is asked about elements that may be links to entries of a transaction. */
+export type ResolveLinks = {
+  /** Gives the new text of a link, or undefined to leave it. */
+  readonly resolve: (url: string) => string | undefined;
+  /** Whether the element at a JSON path of the resource is of type uri, url, oid or uuid; asked about those that resolve. */
+  readonly isLink: (path: readonly (string | number)[]) => boolean;
+};
+
 /**
  * Asks `resolve` about each Reference.reference of `resource`, contained ones included, and writes its answers into
  * the resource itself.
  *
- * `resolveLink` is asked about elements of type uri, url, oid and uuid and about href and src in the narrative, which
- * are links where they equal the fullUrl of an entry; canonical elements are not.
+ * `links` is asked about elements of type uri, url, oid and uuid and about href and src in the narrative, which are
+ * links where they equal the fullUrl of an entry; canonical elements are not.
  *
  * @param place stands for the resource, e.g. `Bundle.entry[3].resource`; by default its type
  */
@@ -61,10 +69,10 @@ export function rewriteReferences(
   resource: object,
   resolve: ResolveReference,
   place?: string,
-  resolveLink?: (url: string) => string | undefined,
+  links?: ResolveLinks,
 ): void {
   const root = place ?? String((resource as { resourceType?: unknown }).resourceType ?? 'Resource');
-  new Walk(resolve, resolveLink, root).object(resource as Record<string, unknown>);
+  new Walk(resolve, links, root).object(resource as Record<string, unknown>);
 }
 
 /** The choice elements with a Reference among their types, under their JSON names. */
@@ -92,12 +100,12 @@ const NARRATIVE_LINK = /\b(href|src)(\s*=\s*)(["'])([^"'<>]{1,2000})\3/g;
 /** One pass over one resource. The path is kept as parts and joined only for a reference. */
 class Walk {
   readonly #resolve: ResolveReference;
-  readonly #resolveLink: ((url: string) => string | undefined) | undefined;
+  readonly #links: ResolveLinks | undefined;
   readonly #path: (string | number)[];
 
-  constructor(resolve: ResolveReference, resolveLink: ((url: string) => string | undefined) | undefined, root: string) {
+  constructor(resolve: ResolveReference, links: ResolveLinks | undefined, root: string) {
     this.#resolve = resolve;
-    this.#resolveLink = resolveLink;
+    this.#links = links;
     this.#path = [root];
   }
 
@@ -105,8 +113,9 @@ class Walk {
     for (const key in node) {
       const value = node[key];
       if (typeof value === 'string') {
+        // Reference.reference is a string; other elements of the name are links, and canonical ones neither.
         if (key === 'reference') this.#reference(node, value);
-        else if (this.#resolveLink !== undefined) this.#link(node, key, value, this.#resolveLink);
+        else if (this.#links !== undefined) this.#link(node, key, value, this.#links);
       } else if (typeof value === 'object' && value !== null) {
         this.#path.push(key);
         if (Array.isArray(value)) this.#array(value, LINK_ELEMENTS.has(key));
@@ -125,7 +134,7 @@ class Walk {
         else this.object(item as Record<string, unknown>);
         this.#path.pop();
       } else if (mayBeLinks && typeof item === 'string') {
-        const link = this.#resolveLink?.(item);
+        const link = this.#linked(item, at);
         if (link !== undefined) list[at] = link;
       }
     }
@@ -136,16 +145,22 @@ class Walk {
     if (resolved !== undefined) node.reference = resolved;
   }
 
-  #link(node: Record<string, unknown>, key: string, value: string, resolveLink: (url: string) => string | undefined) {
+  #link(node: Record<string, unknown>, key: string, value: string, links: ResolveLinks): void {
     if (LINK_ELEMENTS.has(key)) {
-      const link = resolveLink(value);
+      const link = this.#linked(value, key);
       if (link !== undefined) node[key] = link;
     } else if (key === 'div' && value.includes('=')) {
       node[key] = value.replace(NARRATIVE_LINK, (whole, name, equals, quote, url) => {
-        const link = resolveLink(url);
+        const link = links.resolve(url);
         return link === undefined ? whole : `${name}${equals}${quote}${link}${quote}`;
       });
     }
+  }
+
+  /** What the element is, is looked up only where it would change. */
+  #linked(value: string, step: string | number): string | undefined {
+    const link = this.#links?.resolve(value);
+    return link !== undefined && this.#links?.isLink([...this.#path.slice(1), step]) === true ? link : undefined;
   }
 
   #place(): string {

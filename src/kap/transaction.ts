@@ -54,7 +54,8 @@ export function replaceStored<T extends Resource>(stored: T, change: Partial<T>)
   // A new version of it carries labels and profiles on; version and time are the server's to give.
   const resource = JSON.parse(JSON.stringify({ ...rest, meta: kept, ...change })) as Resource;
   const ifMatch = meta?.versionId === undefined ? {} : { ifMatch: `W/"${meta.versionId}"` };
-  return { fullUrl: url, resource, request: { method: 'PUT', url, ...ifMatch } };
+  // Without a fullUrl, which would have to be absolute: entries refer to it as to any stored resource.
+  return { resource, request: { method: 'PUT', url, ...ifMatch } };
 }
 
 /** How entries of one bundle refer to each other. */

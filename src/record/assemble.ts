@@ -103,6 +103,15 @@ function nextVersion(
   };
 }
 
+/** The number of the version that a draft ends with. */
+export function versionMade({ request, method, resource }: Draft, current: CurrentRow | undefined): number {
+  if (current === undefined) return 1;
+  const { id, version, lastUpdated, content, deleted } = current;
+  if (deleted || method === 'DELETE') return version + 1;
+  const stays = request.ifNoneExist !== undefined || textOf(resource as Resource, id, version, lastUpdated) === content;
+  return stays ? version : version + 1;
+}
+
 /** Versions of one resource never share a time, whatever the clocks of two processes say. */
 function later(now: Date, current: CurrentRow): string {
   return new Date(Math.max(now.getTime(), Date.parse(current.lastUpdated) + 1)).toISOString();

@@ -2,20 +2,30 @@
  * Transaction and batch: a Bundle of requests as units of work.
  *
  * A transaction is one unit of work; its reads are answered afterwards, from what it wrote. A batch is one unit of
- * work for each entry, and one entry's refusal leaves the others alone.
+ * work for each entry, and one entry's refusal leaves the others alone. Both go through deletions, creations, updates
+ * and patches, and reads, in this order, and answer in the order of the request.
  *
  * @see https://hl7.org/fhir/R4/http.html#transaction
  */
-import type { Binary, Bundle, BundleEntry, Resource } from '@medplum/fhirtypes';
+import type { Bundle, BundleEntry } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
-import type { PatchReader } from '../fhir/patch/patch-reader.ts';
-import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
-import type { ClinicRecord, StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
+import { type AskedEntry, type EntryRequest, type EntryRules, parseEntry } from './bundle-entries.ts';
+import type { ClinicRecord, WriteContext, WriteRequest, WriteResult } from './record.ts';
+import { Refusals } from './refusals.ts';
 
 export type EntryAnswer =
   | { readonly kind: 'written'; readonly result: WriteResult }
-  | { readonly kind: 'read'; readonly status: number; readonly body: string; readonly stored?: StoredResource }
-  | { readonly kind: 'refused'; readonly failure: Failure };
+  | AskedAnswer
+  /** An error that is no Failure is our own, or the database's. */
+  | { readonly kind: 'refused'; readonly error: unknown };
+
+export type AskedAnswer = {
+  readonly kind: 'read';
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** A resource as JSON. */
+  readonly body?: string;
+};
 
 export type BundleResponse = {
   readonly type: 'transaction-response' | 'batch-response';
@@ -23,19 +33,19 @@ export type BundleResponse = {
   readonly entries: readonly EntryAnswer[];
 };
 
-export type BundleOptions = {
+export type BundleOptions = EntryRules & {
   /** @throws Failure `forbidden` when the caller may not do this */
-  readonly authorize: (type: string, interaction: 'create' | 'update' | 'patch' | 'delete' | 'read' | 'search') => void;
-  /** Answers a GET of a relative url ('Patient/1', 'Observation?code=…'), with its audit entry. */
-  readonly get: (url: string) => Promise<Extract<EntryAnswer, { kind: 'read' }>>;
-  readonly isResourceType: (type: string) => boolean;
-  readonly patches: PatchReader;
-  readonly baseUrls: readonly string[];
+  readonly authorize: (type: string, interaction: 'create' | 'update' | 'patch' | 'delete') => void;
+  /**
+   * Looks whether something that is asked can be answered, and gives what answers it, with its audit entry.
+   *
+   * @param within whether its effects would have to be those of a transaction
+   * @throws Failure when there is nothing at the url, or the caller may not ask it
+   */
+  readonly ask: (asked: AskedEntry, within: 'transaction' | 'batch') => () => Promise<AskedAnswer>;
+  /** All that is wrong with a resource, with places that begin with `place`. */
+  readonly validate: (resource: unknown, place: string) => readonly Issue[];
 };
-
-type EntryRequest =
-  | { readonly kind: 'write'; readonly write: WriteRequest }
-  | { readonly kind: 'get'; readonly url: string; readonly type: string; readonly interaction: 'read' | 'search' };
 
 /** @throws Failure when the Bundle itself is wrong, or when a transaction is refused: nothing is stored then */
 export async function processBundle(
@@ -51,9 +61,34 @@ export async function processBundle(
   if (bundle.type === 'batch') {
     return { type: 'batch-response', entries: await batch(record, entries, context, options) };
   }
-  const diagnostics = `A Bundle sent to the base must have type 'transaction' or 'batch'.`;
+  const diagnostics = `A Bundle sent to the base must have type 'transaction' or 'batch'. Store others with POST [base]/Bundle.`;
   throw new Failure('invalid', issue('value', diagnostics, 'Bundle.type'));
 }
+
+/** An entry that may be done. */
+type Planned =
+  | { readonly kind: 'write'; readonly write: WriteRequest }
+  | { readonly kind: 'ask'; readonly method: string; readonly answer: () => Promise<AskedAnswer> };
+
+function planned(entry: BundleEntry, at: number, options: BundleOptions, within: 'transaction' | 'batch'): Planned {
+  const place = `Bundle.entry[${at}]`;
+  const request: EntryRequest = parseEntry(entry, place, options);
+  try {
+    if (request.kind === 'ask') {
+      return { kind: 'ask', method: request.ask.method, answer: options.ask(request.ask, within) };
+    }
+    options.authorize(request.write.type, INTERACTION[request.write.method]);
+    return request;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(
+      error.code,
+      error.issues.map((each) => ({ expression: `${place}.request.url`, ...each })),
+    );
+  }
+}
+
+const INTERACTION = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' } as const;
 
 async function transaction(
   record: ClinicRecord,
@@ -61,39 +96,42 @@ async function transaction(
   context: WriteContext,
   options: BundleOptions,
 ): Promise<EntryAnswer[]> {
-  const requests = parseAll(entries, options);
-  const writes = requests.flatMap((request) => (request.kind === 'write' ? [request.write] : []));
-  const results = writes.length === 0 ? [] : await record.write(writes, context);
-  const answers: EntryAnswer[] = [];
-  let next = 0;
-  for (const request of requests) {
-    if (request.kind === 'write') answers.push({ kind: 'written', result: results[next++] as WriteResult });
-    else answers.push(await options.get(request.url));
+  const requests = planAll(entries, options);
+  const writes = requests.flatMap((request, at) => (request.kind === 'write' ? [{ at, write: request.write }] : []));
+  const answers = new Array<EntryAnswer>(entries.length);
+  if (writes.length > 0) {
+    const results = await record.write(
+      writes.map(({ write }) => write),
+      context,
+    );
+    writes.forEach(({ at }, i) => {
+      answers[at] = { kind: 'written', result: results[i] as WriteResult };
+    });
   }
+  const asked = requests.flatMap((request, at) => (request.kind === 'ask' ? [[{ at, request }]] : []));
+  await together(asked, async ({ at, request }) => {
+    answers[at] = await request.answer();
+  });
   return answers;
 }
 
 /** Every entry is looked at before the first is refused, so that the sender sees all that is wrong at once. */
-function parseAll(entries: readonly BundleEntry[], options: BundleOptions): EntryRequest[] {
-  const requests: EntryRequest[] = [];
-  const refusals: Failure[] = [];
-  entries.forEach((entry, i) => {
-    try {
-      requests.push(authorized(parseEntry(entry, `Bundle.entry[${i}]`, options), options));
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      refusals.push(error);
-    }
-  });
-  const [first] = refusals;
-  if (first !== undefined) {
-    throw new Failure(
-      first.code,
-      refusals.flatMap(({ issues }) => issues),
-    );
+function planAll(entries: readonly BundleEntry[], options: BundleOptions): Planned[] {
+  const refusals = new Refusals();
+  const requests = entries.map((entry, at) => refusals.collect(() => planned(entry, at, options, 'transaction')));
+  // Those that could be read are looked at by the record, which is not reached then.
+  if (requests.includes(undefined)) {
+    requests.forEach((request, at) => {
+      if (request?.kind !== 'write' || request.write.resource === undefined) return;
+      const issues = options.validate(request.write.resource, `Bundle.entry[${at}].resource`);
+      refusals.add('invalid', ...issues.filter(({ severity }) => severity !== 'warning'));
+    });
   }
-  return requests;
+  refusals.throwIfAny();
+  return requests as Planned[];
 }
+
+type Step = { readonly at: number; readonly request: Planned };
 
 async function batch(
   record: ClinicRecord,
@@ -101,147 +139,54 @@ async function batch(
   context: WriteContext,
   options: BundleOptions,
 ): Promise<EntryAnswer[]> {
-  const answers: EntryAnswer[] = [];
-  for (const [i, entry] of entries.entries()) {
+  const answers = new Array<EntryAnswer>(entries.length);
+  const steps: Step[] = [];
+  entries.forEach((entry, at) => {
     try {
-      const request = authorized(parseEntry(entry, `Bundle.entry[${i}]`, options), options);
-      if (request.kind === 'get') answers.push(await options.get(request.url));
-      else answers.push({ kind: 'written', result: (await record.write([request.write], context))[0] as WriteResult });
+      steps.push({ at, request: planned(entry, at, options, 'batch') });
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      answers.push({ kind: 'refused', failure: error });
+      answers[at] = { kind: 'refused', error };
     }
+  });
+  for (const stage of STAGES) {
+    const due = steps.filter(({ request }) => stage.includes(methodOf(request)));
+    await together([...Map.groupBy(due, targetOf).values()], async ({ at, request }) => {
+      try {
+        answers[at] =
+          request.kind === 'ask'
+            ? await request.answer()
+            : { kind: 'written', result: (await record.write([request.write], context))[0] as WriteResult };
+      } catch (error) {
+        answers[at] = { kind: 'refused', error };
+      }
+    });
   }
   return answers;
 }
 
-const INTERACTION = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' } as const;
+const STAGES: readonly (readonly string[])[] = [['DELETE'], ['POST'], ['PUT', 'PATCH'], ['GET', 'HEAD']];
 
-function authorized(request: EntryRequest, options: BundleOptions): EntryRequest {
-  if (request.kind === 'get') options.authorize(request.type, request.interaction);
-  else options.authorize(request.write.type, INTERACTION[request.write.method]);
-  return request;
+function methodOf(request: Planned): string {
+  return request.kind === 'ask' ? request.method : request.write.method;
 }
 
-const TARGET = /^([A-Za-z]+)(?:\/([A-Za-z0-9\-.]{1,64}))?(?:\?(.*))?$/;
-
-function parseEntry(entry: BundleEntry, place: string, options: BundleOptions): EntryRequest {
-  const { request, resource, fullUrl } = entry;
-  if (request === undefined) {
-    throw refused('required', `${place}.request`, `This entry has no request; give its method and url.`);
-  }
-  const url = relativeUrl(request.url, options.baseUrls);
-  if (request.method === 'GET') return getRequest(url, place, options);
-  const [, type, id, criteria] = TARGET.exec(url) ?? [];
-  if (type === undefined || !options.isResourceType(type)) {
-    throw refused(
-      'not-supported',
-      `${place}.request.url`,
-      `The url must be Type, Type/id or Type?search of an R4 type.`,
-    );
-  }
-  const common = { type, place: `${place}.resource`, ...(fullUrl === undefined ? {} : { fullUrl }) };
-  switch (request.method) {
-    case 'POST': {
-      if (id !== undefined || criteria !== undefined) {
-        throw refused('value', `${place}.request.url`, 'The url of a POST must be a resource type and nothing else.');
-      }
-      const condition = request.ifNoneExist === undefined ? {} : { ifNoneExist: searchPart(request.ifNoneExist) };
-      return { kind: 'write', write: { ...common, ...withResource(resource, place), ...condition, method: 'POST' } };
-    }
-    case 'PUT': {
-      const write = {
-        ...common,
-        ...withResource(resource, place),
-        ...targetOf(id, criteria, place),
-        ...absence(request.ifNoneMatch, place),
-        method: 'PUT',
-      } as const;
-      return { kind: 'write', write: { ...write, ...versionCondition(request.ifMatch, place) } };
-    }
-    case 'PATCH': {
-      const patch = patchIn(resource, place, options);
-      const write = { ...common, ...targetOf(id, criteria, place), patch, method: 'PATCH' } as const;
-      return { kind: 'write', write: { ...write, ...versionCondition(request.ifMatch, place) } };
-    }
-    case 'DELETE': {
-      const write = { ...common, ...targetOf(id, criteria, place), method: 'DELETE' } as const;
-      return { kind: 'write', write: { ...write, ...versionCondition(request.ifMatch, place) } };
-    }
-    default:
-      throw refused('not-supported', `${place}.request.method`, `The method ${request.method} is not supported here.`);
-  }
+/** What must not be done at the same time, lest its order be lost: writes of one resource, or under one condition. */
+function targetOf({ at, request }: Step): string {
+  if (request.kind === 'ask') return String(at);
+  const { type, id, criteria, ifNoneExist } = request.write;
+  return id === undefined && criteria === undefined && ifNoneExist === undefined
+    ? String(at)
+    : `${type}/${id ?? ''}?${criteria ?? ifNoneExist ?? ''}`;
 }
 
-function getRequest(url: string, place: string, options: BundleOptions): EntryRequest {
-  const type = /^([A-Za-z]+)/.exec(url)?.[1] ?? '';
-  if (!options.isResourceType(type)) {
-    throw refused('not-supported', `${place}.request.url`, `The url must be Type/id or Type?search of an R4 type.`);
-  }
-  return { kind: 'get', url, type, interaction: url.includes('/') ? 'read' : 'search' };
-}
+/** As many as the database writes in one statement, and few enough to leave connections for others. */
+const AT_ONCE = 8;
 
-function relativeUrl(url: string, baseUrls: readonly string[]): string {
-  for (const base of baseUrls) if (url.startsWith(`${base}/`)) return url.slice(base.length + 1);
-  return url.startsWith('/') ? url.slice(1) : url;
-}
-
-/** The search of a condition, which may come with the '?' or the type before it. */
-export function searchPart(text: string): string {
-  return text.replace(/^[A-Za-z]*\?/, '');
-}
-
-function targetOf(
-  id: string | undefined,
-  criteria: string | undefined,
-  place: string,
-): { id: string } | { criteria: string } {
-  if (id !== undefined && criteria === undefined) return { id };
-  if (id === undefined && criteria !== undefined && criteria !== '') return { criteria };
-  throw refused(
-    'value',
-    `${place}.request.url`,
-    'The url must be Type/id, or Type?search with at least one parameter.',
-  );
-}
-
-function withResource(resource: Resource | undefined, place: string): { resource: Resource } {
-  if (resource === undefined) throw refused('required', `${place}.resource`, 'This entry has no resource.');
-  return { resource };
-}
-
-const JSON_PATCH = 'application/json-patch+json';
-
-/** A JSON Patch comes as a Binary, a FHIRPath Patch as it is. @see https://hl7.org/fhir/R4/http.html#patch */
-function patchIn(resource: Resource | undefined, place: string, { patches }: BundleOptions): ResourcePatch {
-  const given = withResource(resource, place).resource as Partial<Binary>;
-  const at = `${place}.resource`;
-  if ((given.resourceType as string) === 'Parameters') return patches.fhirPathPatch(given, at);
-  if (given.resourceType !== 'Binary') {
-    throw refused('invalid', at, `A PATCH has a Binary with a JSON Patch, or Parameters with a FHIRPath Patch.`);
-  }
-  if (given.contentType?.split(';')[0]?.trim().toLowerCase() !== JSON_PATCH) {
-    throw refused('not-supported', `${at}.contentType`, `The Binary of a PATCH has the contentType ${JSON_PATCH}.`);
-  }
-  if (typeof given.data !== 'string' || !/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(given.data)) {
-    throw refused('value', `${at}.data`, 'The Binary of a PATCH has its document as base64 in data.');
-  }
-  return patches.jsonPatch(Buffer.from(given.data, 'base64'), `${at}.data`);
-}
-
-function absence(ifNoneMatch: string | undefined, place: string): { onlyNew?: true } {
-  if (ifNoneMatch === undefined) return {};
-  if (ifNoneMatch.trim() === '*') return { onlyNew: true };
-  throw refused('value', `${place}.request.ifNoneMatch`, 'ifNoneMatch of a PUT must be *.');
-}
-
-function versionCondition(ifMatch: string | undefined, place: string): { ifMatch?: number } {
-  if (ifMatch === undefined) return {};
-  const version = /^(?:W\/)?"?([0-9]{1,9})"?$/.exec(ifMatch)?.[1];
-  if (version === undefined) throw refused('value', `${place}.request.ifMatch`, `ifMatch must be like W/"3".`);
-  return { ifMatch: Number(version) };
-}
-
-function refused(code: Issue['code'], expression: string, diagnostics: string): Failure {
-  return new Failure('invalid', issue(code, diagnostics, expression));
+/** Works through lists at the same time, each in its order. */
+async function together<T>(lists: readonly (readonly T[])[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = lists.values();
+  const worker = async (): Promise<void> => {
+    for (const list of left) for (const item of list) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, lists.length) }, worker));
 }

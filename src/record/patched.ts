@@ -8,14 +8,8 @@ import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
-import {
-  applyClinicRules,
-  collectReferences,
-  type Draft,
-  errorsIn,
-  type Prepared,
-  type RecordParts,
-} from './drafts.ts';
+import { applyClinicRules, type Draft, errorsIn, type Prepared, type RecordParts } from './drafts.ts';
+import { collectReferences } from './links.ts';
 import type { CurrentRow } from './store.ts';
 
 export type Patched = {

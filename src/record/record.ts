@@ -37,8 +37,8 @@ export type WriteRequest = {
   readonly criteria?: string;
   /** Conditional POST: the search, without '?'. */
   readonly ifNoneExist?: string;
-  /** The version the caller changed; another current version refuses with `precondition-failed`. */
-  readonly ifMatch?: number;
+  /** Versions one of which the caller changed, or any; another current version refuses with `precondition-failed`. */
+  readonly ifMatch?: '*' | readonly number[];
   /** Only where nothing is there yet (`If-None-Match: *`); refuses with `precondition-failed` otherwise. */
   readonly onlyNew?: boolean;
   readonly resource?: Resource;
@@ -71,6 +71,16 @@ export type SearchPage = {
 /** `created`: there was no such resource before this version, or it was deleted. */
 export type HistoryVersion = StoredResource & { readonly created: boolean };
 
+/** A page put together where the record is. */
+export type SearchText = {
+  /** The matches as entries of a searchset, with commas between them; '' where nothing matches. */
+  readonly entries: string;
+  /** Patients that the matches are about, each once. */
+  readonly patientIds: readonly string[];
+  readonly next?: string;
+  readonly total?: number;
+};
+
 export type HistoryPage = {
   readonly versions: readonly HistoryVersion[];
   /** When the first page was made. */
@@ -89,6 +99,12 @@ export type ClinicRecord = {
   /** Histories of types and of everything, and those with a condition. @throws Failure `not-found` for an unknown id */
   historyByTime(query: HistoryQuery): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
+  /**
+   * A page whose matches are shown as they are stored, without includes.
+   *
+   * @param base FHIR base of the fullUrls
+   */
+  searchText(query: SearchQuery, base: string): Promise<SearchText>;
   /** A page of a compartment and what it refers to; empty when there is no such compartment. */
   everything(query: EverythingQuery): Promise<EverythingPage>;
   /** Tags, labels and profiles of one version, in place. @see change-meta.ts */

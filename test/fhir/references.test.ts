@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { elementTypeAt } from '../../src/fhir/element-type.ts';
 import { LINK_ELEMENTS, parseReference, REFERENCE_CHOICES, rewriteReferences } from '../../src/fhir/references.ts';
 import { sessionResources, validResources } from '../fixtures/valid-resources.ts';
 
@@ -66,7 +67,7 @@ test('a new reference is written in place, in contained resources too', () => {
 test('links of type uri and in the narrative follow their entry; identifiers and canonicals do not', () => {
   const link = 'urn:uuid:1';
   const resource = {
-    resourceType: 'DocumentReference',
+    resourceType: 'Communication',
     text: {
       status: 'generated',
       div: `<div><a href="${link}">x</a><img src = '${link}'/> ${link} <a href="${link}2">y</a></div>`,
@@ -76,17 +77,15 @@ test('links of type uri and in the narrative follow their entry; identifiers and
       { url: 'http://x', valueUri: link },
       { url: 'http://y', valueCanonical: link },
     ],
-    content: [{ attachment: { url: link, title: link } }],
+    payload: [{ contentAttachment: { url: link, title: link } }],
     instantiatesUri: [link, 'urn:uuid:2'],
   };
-  rewriteReferences(
-    resource,
-    () => undefined,
-    undefined,
-    (url) => (url === link ? 'Binary/b1' : undefined),
-  );
+  rewriteReferences(resource, () => undefined, undefined, {
+    resolve: (url) => (url === link ? 'Binary/b1' : undefined),
+    isLink: (path) => ['uri', 'url'].includes(elementTypeAt(definitions, resource, path) ?? ''),
+  });
   expect(resource).toEqual({
-    resourceType: 'DocumentReference',
+    resourceType: 'Communication',
     text: {
       status: 'generated',
       div: `<div><a href="Binary/b1">x</a><img src = 'Binary/b1'/> ${link} <a href="${link}2">y</a></div>`,
@@ -96,7 +95,7 @@ test('links of type uri and in the narrative follow their entry; identifiers and
       { url: 'http://x', valueUri: 'Binary/b1' },
       { url: 'http://y', valueCanonical: link },
     ],
-    content: [{ attachment: { url: 'Binary/b1', title: link } }],
+    payload: [{ contentAttachment: { url: 'Binary/b1', title: link } }],
     instantiatesUri: ['Binary/b1', 'urn:uuid:2'],
   });
 });

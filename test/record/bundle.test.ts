@@ -17,11 +17,14 @@ const options: BundleOptions = {
   isResourceType: (type) => fhir.definitions.isResourceType(type),
   patches: createPatchReader(fhir.definitions, fhir.validator.validate),
   baseUrls: [BASE],
-  get: async (url) => {
-    const [type, id] = url.split('/') as [string, string];
-    const stored = await clinic.record.read(type, id);
-    return { kind: 'read', status: 200, body: stored.content, stored };
-  },
+  validate: fhir.validator.validate,
+  ask:
+    ({ url }) =>
+    async () => {
+      const [type, id] = url.split('/') as [string, string];
+      const stored = await clinic.record.read(type, id);
+      return { kind: 'read', status: 200, headers: {}, body: stored.content };
+    },
 };
 
 function send(bundle: Bundle): Promise<BundleResponse> {

@@ -254,8 +254,8 @@ test('an update that names an old version is refused and says which is current',
   const { reference } = await created(patient);
   const { id } = await created(encounter(reference, 'if-match'));
   const resource: Encounter = { ...encounter(reference, 'if-match'), id, status: 'in-progress' };
-  await write([{ method: 'PUT', id, ifMatch: 1, resource }]);
-  const failure = await refusal([{ method: 'PUT', id, ifMatch: 1, resource: { ...resource, status: 'finished' } }]);
+  await write([{ method: 'PUT', id, ifMatch: [1], resource }]);
+  const failure = await refusal([{ method: 'PUT', id, ifMatch: [1], resource: { ...resource, status: 'finished' } }]);
   expect(failure.code).toBe('precondition-failed');
   expect(failure.message).toContain('current version is 2');
 });

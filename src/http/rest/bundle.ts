@@ -2,22 +2,23 @@
 import { STATUS_CODES } from 'node:http';
 import type { Bundle } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
+import { restEvent } from '../../audit/event.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import type { PatchReader } from '../../fhir/patch/patch-reader.ts';
-import { type BundleResponse, type EntryAnswer, processBundle } from '../../record/bundle.ts';
+import { type AskedAnswer, type BundleResponse, type EntryAnswer, processBundle } from '../../record/bundle.ts';
 import type { StoredResource } from '../../record/record.ts';
 import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
-import { outcomeText, refusalOf } from '../failures.ts';
+import { outcomeText, type Refusal, refusalOf } from '../failures.ts';
+import type { AskInBundle } from './bundle-asked.ts';
 import { resourceInBody } from './resource-body.ts';
-import { type PreferredReturn, preferredReturn, writeContext } from './written.ts';
+import { effectOutcome, type PreferredReturn, preferredReturn, writeContext } from './written.ts';
 
 /** More than any session or course needs; a larger load comes in several bundles. */
 const MAX_ENTRIES = 5000;
 
 /** What the handling of a Bundle needs from outside. */
 export type BundleHandling = {
-  /** Answers the GET of an entry as the url by itself is answered. */
-  readonly answerGet: (request: FhirRequest, url: string) => Promise<FhirAnswer>;
+  readonly ask: AskInBundle;
   readonly isResourceType: (name: string) => boolean;
   readonly patches: PatchReader;
   /** All that is wrong with a resource, with places that begin with `place`. */
@@ -48,36 +49,38 @@ export async function recordBundle(
   interaction: string,
   handling: BundleHandling,
 ): Promise<FhirAnswer> {
-  const { clinic, grant, headers } = request;
+  const { clinic, grant, headers, context } = request;
   const response = await processBundle(clinic.record, bundle, writeContext(request, interaction), {
-    authorize: (type, asked) => requirePermission(grant.scopes, type, asked === 'search' ? 'search-type' : asked),
-    get: (url) => getEntry(request, url, handling),
+    authorize: (type, asked) => requirePermission(grant.scopes, type, asked),
+    ask: (asked, within) => handling.ask(request, asked, within),
     isResourceType: handling.isResourceType,
     patches: handling.patches,
+    validate: handling.validate,
     baseUrls: [clinic.base],
   });
+  const refusals = response.entries.map((entry) =>
+    entry.kind === 'refused' ? refusalOf(entry.error, context.requestId) : undefined,
+  );
+  const unexpected = refusals.flatMap((refusal) => refusal?.unexpected ?? []);
   return {
     status: 200,
-    body: responseText(clinic, response, preferredReturn(headers.prefer)),
-    audit: [],
+    body: responseText(clinic, response, refusals, preferredReturn(headers.prefer)),
+    audit: refusals.flatMap((refusal, at) =>
+      refusal === undefined ? [] : [refusalEvent(request, bundle, at, refusal)],
+    ),
+    ...(unexpected.length === 0 ? {} : { unexpected }),
   };
 }
 
-/** A read that finds nothing is that entry's answer: the writes beside it are already committed. */
-async function getEntry(
-  request: FhirRequest,
-  url: string,
-  handling: BundleHandling,
-): Promise<Extract<EntryAnswer, { kind: 'read' }>> {
-  try {
-    const answer = await handling.answerGet(request, url);
-    await request.clinic.trail.record(answer.audit);
-    return { kind: 'read', status: answer.status, body: String(answer.body ?? '') };
-  } catch (error) {
-    if (!(error instanceof Failure) || error.code === 'transient') throw error;
-    const { status, issues } = refusalOf(error, request.context.requestId);
-    return { kind: 'read', status, body: outcomeText(issues) };
-  }
+/** A refused entry of a batch leaves its event, as the request by itself would. */
+function refusalEvent({ context, now }: FhirRequest, bundle: Bundle, at: number, { status, issues }: Refusal) {
+  const { method, url } = bundle.entry?.[at]?.request ?? {};
+  const query = `${String(method)} ${String(url)}`;
+  const outcome = status >= 500 ? 8 : 4;
+  return restEvent(
+    { context, interaction: 'batch', action: 'E', outcome, entities: [], query, outcomeIssues: issues },
+    now,
+  );
 }
 
 /** The Bundle in the body, of a shape that can be worked on: what an entry's resource is like is looked at later. */
@@ -125,25 +128,43 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** The response Bundle, glued from stored text. */
-function responseText(clinic: Clinic, response: BundleResponse, preferred: PreferredReturn): string {
-  const entries = response.entries.map((entry) => entryText(clinic, entry, preferred)).join(',');
+function responseText(
+  clinic: Clinic,
+  response: BundleResponse,
+  refusals: readonly (Refusal | undefined)[],
+  preferred: PreferredReturn,
+): string {
+  const entries = response.entries.map((entry, at) => entryText(clinic, entry, refusals[at], preferred)).join(',');
   return `{"resourceType":"Bundle","type":"${response.type}"${entries === '' ? '' : `,"entry":[${entries}]`}}`;
 }
 
-function entryText(clinic: Clinic, entry: EntryAnswer, preferred: PreferredReturn): string {
-  switch (entry.kind) {
-    case 'refused': {
-      const { status, issues } = refusalOf(entry.failure, '');
-      return `{"response":{"status":"${statusText(status)}","outcome":${outcomeText(issues)}}}`;
-    }
-    case 'read': {
-      const status = statusText(entry.status);
-      if (entry.status >= 400) return `{"response":{"status":"${status}","outcome":${entry.body}}}`;
-      return `{"resource":${entry.body},"response":{"status":"${status}"}}`;
-    }
-    case 'written':
-      return writtenText(clinic, entry, preferred);
-  }
+function entryText(
+  clinic: Clinic,
+  entry: EntryAnswer,
+  refusal: Refusal | undefined,
+  preferred: PreferredReturn,
+): string {
+  if (entry.kind === 'written') return writtenText(clinic, entry, preferred);
+  if (entry.kind === 'read') return readText(entry);
+  const { status, issues } = refusal as Refusal; // there is one for each that is refused
+  return `{"response":{"status":"${statusText(status)}","outcome":${outcomeText(issues)}}}`;
+}
+
+function readText({ status, headers, body }: AskedAnswer): string {
+  const said = `"status":"${statusText(status)}"`;
+  if (status >= 400) return `{"response":{${said},"outcome":${body}}}`;
+  const { etag, location } = headers;
+  const more = [
+    ...(location === undefined ? [] : [`"location":${JSON.stringify(location)}`]),
+    ...(etag === undefined ? [] : [`"etag":${JSON.stringify(etag)}`]),
+    ...lastModifiedOf(headers),
+  ];
+  return `{${body === undefined ? '' : `"resource":${body},`}"response":{${[said, ...more].join(',')}}}`;
+}
+
+/** As an instant; a header has whole seconds. */
+function lastModifiedOf({ 'last-modified': text }: Readonly<Record<string, string>>): string[] {
+  return text === undefined ? [] : [`"lastModified":"${new Date(text).toISOString()}"`];
 }
 
 function writtenText(
@@ -152,14 +173,16 @@ function writtenText(
   preferred: PreferredReturn,
 ): string {
   const { effect, stored } = result;
-  if (stored === undefined) return `{"response":{"status":"${statusText(204)}"}}`;
-  const status = statusText(effect === 'created' ? 201 : effect === 'deleted' ? 204 : 200);
-  const version = versionText(stored);
-  if (stored.deleted) return `{"response":{"status":"${status}",${version}}}`;
+  const outcome = preferred === 'OperationOutcome' ? `,"outcome":${effectOutcome(effect, stored)}` : '';
+  if (stored === undefined || stored.deleted) {
+    const status = statusText(outcome === '' ? 204 : 200);
+    return `{"response":{"status":"${status}"${stored === undefined ? '' : `,${versionText(stored)}`}${outcome}}}`;
+  }
   const url = `${clinic.base}/${stored.type}/${stored.id}`;
   const resource = preferred === 'representation' ? `"resource":${stored.content},` : '';
   const location = `"location":"${url}/_history/${stored.version}"`;
-  return `{"fullUrl":"${url}",${resource}"response":{"status":"${status}",${location},${version}}}`;
+  const status = `"status":"${statusText(effect === 'created' ? 201 : 200)}"`;
+  return `{"fullUrl":"${url}",${resource}"response":{${status},${location},${versionText(stored)}${outcome}}}`;
 }
 
 function versionText(stored: StoredResource): string {

@@ -1,5 +1,4 @@
 /** @see https://hl7.org/fhir/R4/http.html#create and #ccreate */
-import type { StoredResource } from '../../record/record.ts';
 import type { Interaction } from '../exchange.ts';
 import { resourceInBody } from './resource-body.ts';
 import { criteriaOf, writeContext, written } from './written.ts';
@@ -18,7 +17,6 @@ export const create: Interaction = {
       [{ method: 'POST', type, resource, place: type, ...ifNoneExist }],
       writeContext(request, 'create'),
     );
-    // A create always ends with a resource: the new one, or the one that the condition found.
-    return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);
+    return written(request, result);
   },
 };

@@ -1,8 +1,8 @@
 /** @see https://hl7.org/fhir/R4/http.html#delete and #cdelete */
-import type { WriteRequest } from '../../record/record.ts';
+import type { WriteRequest, WriteResult } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { versionHeaders } from './version-headers.ts';
-import { criteriaOf, expectedVersion, writeContext } from './written.ts';
+import { criteriaOf, effectOutcome, guards, preferredReturn, writeContext } from './written.ts';
 
 const shared = { name: 'delete', action: 'D', takesBody: false, scopeOfType: true } as const;
 
@@ -24,14 +24,14 @@ export const conditionalDelete: Interaction = {
   },
 };
 
+/** Without a body, unless an OperationOutcome is preferred. */
 async function remove(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const ifMatch = expectedVersion(request.headers['if-match']);
   const [result] = await request.clinic.record.write(
-    [{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }],
+    [{ ...change, ...guards(request) }],
     writeContext(request, 'delete'),
   );
-  if (result?.stored !== undefined && result.effect === 'deleted') {
-    return { status: 204, headers: versionHeaders(result.stored), audit: [] };
-  }
-  return { status: 204, audit: [] };
+  const { effect, stored } = result as WriteResult;
+  const headers = effect === 'deleted' && stored !== undefined ? versionHeaders(stored) : {};
+  if (preferredReturn(request.headers.prefer) !== 'OperationOutcome') return { status: 204, headers, audit: [] };
+  return { status: 200, headers, body: effectOutcome(effect, stored), audit: [] };
 }

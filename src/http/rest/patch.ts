@@ -2,12 +2,12 @@
 import { Failure, issue } from '../../fhir/failure.ts';
 import type { PatchReader } from '../../fhir/patch/patch-reader.ts';
 import type { ResourcePatch } from '../../fhir/patch/resource-patch.ts';
-import type { StoredResource, WriteRequest } from '../../record/record.ts';
+import type { WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { FailureWithHeaders } from '../failures.ts';
 import { requireBodyType } from '../media-types.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, expectedVersion, writeContext, written } from './written.ts';
+import { criteriaOf, guards, writeContext, written } from './written.ts';
 
 const shared = { name: 'patch', action: 'U', takesBody: true, scopeOfType: true } as const;
 
@@ -63,10 +63,9 @@ function isJsonPatch(contentType: string | undefined): boolean {
 }
 
 async function patch(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const ifMatch = expectedVersion(request.headers['if-match']);
   const [result] = await request.clinic.record.write(
-    [{ ...change, ...(ifMatch === undefined ? {} : { ifMatch }) }],
+    [{ ...change, ...guards(request) }],
     writeContext(request, 'patch'),
   );
-  return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);
+  return written(request, result);
 }

@@ -1,8 +1,8 @@
 /** @see https://hl7.org/fhir/R4/http.html#update and #cond-update */
-import type { StoredResource, WriteRequest } from '../../record/record.ts';
+import type { WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, expectedVersion, onlyWhereAbsent, writeContext, written } from './written.ts';
+import { criteriaOf, guards, writeContext, written } from './written.ts';
 
 const shared = { name: 'update', action: 'U', takesBody: true, scopeOfType: true } as const;
 
@@ -27,11 +27,9 @@ export const conditionalUpdate: Interaction = {
 };
 
 async function put(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const ifMatch = expectedVersion(request.headers['if-match']);
-  const onlyNew = onlyWhereAbsent(request.headers['if-none-match']);
   const [result] = await request.clinic.record.write(
-    [{ ...change, onlyNew, ...(ifMatch === undefined ? {} : { ifMatch }) }],
+    [{ ...change, ...guards(request) }],
     writeContext(request, 'update'),
   );
-  return written(request, result as NonNullable<typeof result>, result?.stored as StoredResource);
+  return written(request, result);
 }

@@ -1,8 +1,9 @@
 /** The answer to a write, and what the headers of a write ask for. */
 import { requirePermission } from '../../access/scopes.ts';
+import { versionsNamed } from '../../fhir/entity-tags.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import { searchPart } from '../../record/bundle.ts';
-import type { StoredResource, WriteContext, WriteResult } from '../../record/record.ts';
+import { searchPart } from '../../record/bundle-entries.ts';
+import type { StoredResource, WriteContext, WriteRequest, WriteResult } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest } from '../exchange.ts';
 import { outcomeText } from '../failures.ts';
 import { versionHeaders } from './version-headers.ts';
@@ -19,15 +20,35 @@ export function writeContext({ context, grant }: FhirRequest, interaction: strin
   };
 }
 
-const effectWords = { created: 'created', updated: 'updated', deleted: 'deleted', unchanged: 'left as it is' } as const;
-
 /** 201 with Location for what is new, 200 else; the body as `Prefer` asks, the resource when it asks nothing. */
-export function written(request: FhirRequest, result: WriteResult, stored: StoredResource): FhirAnswer {
-  const location = `${request.clinic.base}/${stored.type}/${stored.id}/_history/${stored.version}`;
+export function written({ clinic, headers: asked }: FhirRequest, result: WriteResult | undefined): FhirAnswer {
+  // A write other than a deletion always ends with a resource: the one it made, or the one that was there.
+  const { effect, stored } = result as WriteResult & { stored: StoredResource };
+  const location = `${clinic.base}/${stored.type}/${stored.id}/_history/${stored.version}`;
   const headers = { ...versionHeaders(stored), location };
-  const status = result.effect === 'created' ? 201 : 200;
-  const body = bodyPreferred(preferredReturn(request.headers.prefer), stored, effectWords[result.effect]);
-  return { status, headers, ...(body === undefined ? {} : { body }), audit: [] };
+  const status = effect === 'created' ? 201 : 200;
+  const preferred = preferredReturn(asked.prefer);
+  if (preferred === 'minimal') return { status, headers, audit: [] };
+  const body = preferred === 'representation' ? stored.content : effectOutcome(effect, stored);
+  return { status, headers, body, audit: [] };
+}
+
+const EFFECTS = {
+  created: { word: 'created', message: 'MSG_CREATED' },
+  updated: { word: 'updated', message: 'MSG_UPDATED' },
+  deleted: { word: 'deleted', message: 'MSG_DELETED_DONE' },
+  unchanged: { word: 'left as it is', message: undefined },
+} as const;
+
+/** What a write came to, as OperationOutcome text. @see https://hl7.org/fhir/R4/http.html#ops */
+export function effectOutcome(effect: WriteResult['effect'], stored: StoredResource | undefined): string {
+  const { word, message } = EFFECTS[effect];
+  const diagnostics =
+    stored === undefined
+      ? 'There was nothing to delete.'
+      : `The ${stored.type} was ${word}; its version is ${stored.version}.`;
+  const issue = { severity: 'information', code: 'informational', diagnostics } as const;
+  return outcomeText([message === undefined ? issue : { ...issue, message }]);
 }
 
 export type PreferredReturn = 'minimal' | 'representation' | 'OperationOutcome';
@@ -38,34 +59,24 @@ export function preferredReturn(prefer: string | string[] | undefined): Preferre
   return (wanted as PreferredReturn | undefined) ?? 'representation';
 }
 
-/** @see https://hl7.org/fhir/R4/http.html#ops */
-function bodyPreferred(preferred: PreferredReturn, stored: StoredResource, effect: string): string | undefined {
-  if (preferred === 'minimal') return undefined;
-  if (preferred === 'representation') return stored.content;
-  const diagnostics = `The ${stored.type} was ${effect}; its version is ${stored.version}`;
-  return outcomeText([{ severity: 'information', code: 'informational', diagnostics }]);
+/** What the headers of an update, patch or deletion ask of the version that is there. @throws Failure `invalid` */
+export function guards({ headers }: FhirRequest): Pick<WriteRequest, 'ifMatch' | 'onlyNew'> {
+  return { ...expectedVersions(headers['if-match']), ...onlyWhereAbsent(headers['if-none-match']) };
 }
 
-/**
- * The version that If-Match names, W/"3" being version 3.
- * @throws Failure `precondition-failed` for a tag that none of our versions can have, `invalid` when it is none
- */
-export function expectedVersion(ifMatch: string | undefined): number | undefined {
-  if (ifMatch === undefined) return undefined;
-  const tag = /^\s*(?:W\/)?"([^"]*)"\s*$/.exec(ifMatch)?.[1];
-  if (tag === undefined) throw new Failure('invalid', issue('value', 'If-Match must be one tag, such as W/"3"'));
-  if (/^[1-9]\d{0,8}$/.test(tag)) return Number(tag);
-  throw new Failure(
-    'precondition-failed',
-    issue('conflict', 'If-Match names no version of this resource; versions here are numbers from 1 on'),
-  );
+function expectedVersions(ifMatch: string | undefined): Pick<WriteRequest, 'ifMatch'> {
+  if (ifMatch === undefined) return {};
+  const versions = versionsNamed(ifMatch);
+  if (versions !== undefined) return { ifMatch: versions };
+  const diagnostics = 'If-Match must be a tag such as W/"3", several with commas between them, or *';
+  throw new Failure('invalid', issue('value', diagnostics, 'http.If-Match'));
 }
 
-/** `If-None-Match: *` on a write: only where nothing is there yet. @throws Failure `invalid` for any other tag */
-export function onlyWhereAbsent(ifNoneMatch: string | undefined): boolean {
-  if (ifNoneMatch === undefined) return false;
-  if (ifNoneMatch.trim() === '*') return true;
-  throw new Failure('invalid', issue('value', 'If-None-Match of an update must be *'));
+/** `If-None-Match: *` on a write: only where nothing is there yet. */
+function onlyWhereAbsent(ifNoneMatch: string | undefined): Pick<WriteRequest, 'onlyNew'> {
+  if (ifNoneMatch === undefined) return {};
+  if (ifNoneMatch.trim() === '*') return { onlyNew: true };
+  throw new Failure('invalid', issue('value', 'If-None-Match of a write must be *', 'http.If-None-Match'));
 }
 
 /** A search given in a header or url, without the '?' and the type that may stand before it. @throws Failure `invalid` when it is empty */
