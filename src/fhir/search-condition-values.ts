@@ -2,6 +2,7 @@
 import { dateRange } from './date-range.ts';
 import { InvalidSearch, splitAt, unescaped } from './search-escaping.ts';
 import type { DateValue, QuantityValue, SearchPrefix, TokenValue } from './search-filter.ts';
+import { isCaseless } from './search-parameter-kinds.ts';
 import type { TypeSearchParameter } from './search-parameters.ts';
 import { folded } from './search-values.ts';
 import { canonicalUnit, canonicalValue, UCUM } from './ucum.ts';
@@ -35,11 +36,6 @@ export function tokenValue(value: string, parameter: TypeSearchParameter, { allo
   if (code !== '') return { system: implicit ? '' : first, code };
   if (first === '') throw new InvalidSearch('A token needs a system or a code');
   return { system: first };
-}
-
-/** "If the underlying data type is string then the search is not case sensitive." */
-export function isCaseless({ kind, types }: TypeSearchParameter): boolean {
-  return kind === 'token' && types.size === 1 && types.has('string');
 }
 
 /** system|code|value of Identifier.type and .value, as its index row has them. @throws InvalidSearch */

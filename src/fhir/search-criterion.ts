@@ -21,6 +21,7 @@ import {
 import { InvalidSearch, splitAt, UnknownInSearch, unescaped } from './search-escaping.ts';
 import type { SearchFilter, ValueFilter } from './search-filter.ts';
 import { nearest, shown } from './search-names.ts';
+import { isMimeType } from './search-parameter-kinds.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
 import { searchParameterKey } from './search-values.ts';
 
@@ -66,6 +67,7 @@ export function criterion(
 ): SearchFilter {
   if (depth > MAX_DEPTH) throw tooCostly(`A chain has at most ${MAX_DEPTH} links`, place);
   if (name.startsWith('_has:')) return has(type, name, value, place, context, depth);
+  if (name === '_list') return { kind: 'list', values: valuesOf(value, place, context.budget).map(listId) };
   const dot = name.indexOf('.');
   const [code = '', ...modifiers] = (dot < 0 ? name : name.slice(0, dot)).split(':');
   const parameter = parameterOf(type, code, context.registry);
@@ -284,17 +286,6 @@ function isCoded(parameter: TypeSearchParameter): boolean {
   return parameter.stored === 'index' && CODED.some((type) => parameter.types.has(type)) && !isMimeType(parameter);
 }
 
-/** Parameters on elements of MIME types, of which `:below` finds all with the same base. */
-export function isMimeType({ type, code }: TypeSearchParameter): boolean {
-  return MIME_TYPES.has(`${type}.${code}`);
-}
-
-const MIME_TYPES: ReadonlySet<string> = new Set([
-  'DocumentReference.contenttype',
-  'CapabilityStatement.format',
-  'Subscription.payload',
-]);
-
 function mimeType(value: string) {
   return { code: unescaped(value).split(';', 1)[0]?.trim().toLowerCase() ?? '' };
 }
@@ -420,6 +411,15 @@ function fulltext({ code }: TypeSearchParameter, values: readonly string[]): Sea
     throw new InvalidSearch(`A query has at most ${MAX_QUERY} characters`);
   }
   return { kind: 'fulltext', over: code === '_text' ? 'narrative' : 'content', queries };
+}
+
+/** @see https://hl7.org/fhir/R4/search.html#list */
+function listId(value: string): string {
+  const plain = unescaped(value);
+  if (plain.startsWith('$')) throw new InvalidSearch('Lists by function ($current-…) are not kept', 'not-supported');
+  const id = plain.startsWith('List/') ? plain.slice('List/'.length) : plain;
+  if (!/^[A-Za-z0-9.-]{1,64}$/.test(id)) throw new InvalidSearch('A list is named by its id');
+  return id;
 }
 
 /** The position is in the square: its two numbers are rows of their own. */

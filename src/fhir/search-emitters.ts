@@ -18,9 +18,11 @@ import type {
   Quantity,
   Range,
   Reference,
+  SampledData,
   Timing,
 } from '@medplum/fhirtypes';
 import { dateRange } from './date-range.ts';
+import { isCaseless, isMimeType } from './search-parameter-kinds.ts';
 import type { TypeSearchParameter } from './search-parameters.ts';
 import { OPEN_HIGH, OPEN_LOW, type SearchValueSink } from './search-values.ts';
 
@@ -29,6 +31,7 @@ export type Emitter = (sink: SearchValueSink, param: number, value: never, eleme
 
 /** Undefined where R4 gives such elements no search value. */
 export function emitterFor(parameter: TypeSearchParameter, fhirType: string): Emitter | undefined {
+  if (fhirType === 'string' && isCaseless(parameter)) return tokenCaseless;
   if (fhirType === 'Resource' && parameter.kind === 'reference') return entryReference(parameter.targets);
   return EMITTERS[parameter.kind]?.[fhirType];
 }
@@ -47,21 +50,31 @@ function tokenBoolean(sink: SearchValueSink, param: number, value: boolean, elem
   if (typeof value === 'boolean') sink.token(param, '', value ? 'true' : 'false', element, '');
 }
 
+function tokenCaseless(sink: SearchValueSink, param: number, value: string, element: number): void {
+  if (typeof value === 'string') sink.token(param, '', value.toLowerCase(), element, '');
+}
+
 function tokenCoding(sink: SearchValueSink, param: number, value: Coding, element: number): void {
-  sink.token(param, value.system ?? '', value.code ?? '', element, '');
+  sink.token(param, value.system ?? '', value.code ?? '', element, value.display ?? '');
 }
 
 function tokenCodeableConcept(sink: SearchValueSink, param: number, value: CodeableConcept, element: number): void {
   const codings = value.coding;
+  const text = value.text ?? '';
   if (codings === undefined || codings.length === 0) {
-    sink.token(param, '', '', element, '');
+    sink.token(param, '', '', element, text);
     return;
   }
-  for (let i = 0; i < codings.length; i++) tokenCoding(sink, param, codings[i] as Coding, element);
+  for (let i = 0; i < codings.length; i++) {
+    const coding = codings[i] as Coding;
+    const display = coding.display ?? '';
+    const lines = display === '' || display === text ? text : text === '' ? display : `${display}\n${text}`;
+    sink.token(param, coding.system ?? '', coding.code ?? '', element, lines);
+  }
 }
 
 function tokenIdentifier(sink: SearchValueSink, param: number, value: Identifier, element: number): void {
-  sink.token(param, value.system ?? '', value.value ?? '', element, '');
+  sink.token(param, value.system ?? '', value.value ?? '', element, value.type?.text ?? '');
 }
 
 function tokenContactPoint(sink: SearchValueSink, param: number, value: ContactPoint, element: number): void {
@@ -80,11 +93,15 @@ function reference(sink: SearchValueSink, param: number, value: Reference, eleme
   sink.reference(param, version < 0 ? target : target.slice(0, version), element);
 }
 
+/** With and without its version and its fragment: all of them name it. */
 function canonicalReference(sink: SearchValueSink, param: number, value: string, element: number): void {
-  if (typeof value !== 'string') return;
+  if (typeof value !== 'string' || value.charCodeAt(0) === 35) return;
   sink.reference(param, value, element);
-  const bar = value.indexOf('|');
-  if (bar > 0) sink.reference(param, value.slice(0, bar), element);
+  const fragment = value.indexOf('#');
+  const whole = fragment < 0 ? value : value.slice(0, fragment);
+  if (fragment > 0) sink.reference(param, whole, element);
+  const bar = whole.indexOf('|');
+  if (bar > 0) sink.reference(param, whole.slice(0, bar), element);
 }
 
 /** Bundle.entry[0].resource: the resource itself is the target. */
@@ -190,6 +207,33 @@ function quantityRange(sink: SearchValueSink, param: number, value: Range, eleme
   if (low <= high) sink.quantity(param, low, high, known.system ?? '', known.code ?? '', known.unit ?? '', element);
 }
 
+/** "just search on the bounds of the values in sampled data" */
+function quantitySampled(sink: SearchValueSink, param: number, value: SampledData, element: number): void {
+  const { origin, data } = value;
+  const zero = Number(origin?.value);
+  if (typeof data !== 'string' || !Number.isFinite(zero)) return;
+  const factor = value.factor === undefined ? 1 : Number(value.factor);
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  for (const point of data.split(' ')) {
+    // E: no value; L and U: beyond the limits of the device.
+    if (point === '' || point === 'E') continue;
+    const beyond = point === 'L' ? value.lowerLimit : point === 'U' ? value.upperLimit : Number(point);
+    const measured = zero + Number(beyond) * factor;
+    if (!Number.isFinite(measured)) continue;
+    low = Math.min(low, measured);
+    high = Math.max(high, measured);
+  }
+  if (low <= high) sink.quantity(param, low, high, origin.system ?? '', origin.code ?? '', origin.unit ?? '', element);
+}
+
+function numberRange(sink: SearchValueSink, param: number, value: Range, element: number): void {
+  const low = value.low?.value === undefined ? QUANTITY_LOW : Number(value.low.value);
+  const high = value.high?.value === undefined ? QUANTITY_HIGH : Number(value.high.value);
+  const given = value.low?.value !== undefined || value.high?.value !== undefined;
+  if (given && low <= high) sink.quantity(param, low, high, '', '', '', element);
+}
+
 // ---- uri
 
 function uri(sink: SearchValueSink, param: number, value: string, element: number): void {
@@ -220,7 +264,7 @@ const EMITTERS: Partial<Record<TypeSearchParameter['kind'], Readonly<Record<stri
   reference: { Reference: reference, canonical: canonicalReference, uri: canonicalReference },
   date: { date, dateTime: date, instant: date, Period: datePeriod, Timing: dateTiming },
   string: { string, markdown: string, HumanName: stringHumanName, Address: stringAddress },
-  number: { decimal: number, integer: number, positiveInt: number, unsignedInt: number },
+  number: { decimal: number, integer: number, positiveInt: number, unsignedInt: number, Range: numberRange },
   quantity: {
     Quantity: quantity,
     SimpleQuantity: quantity,
@@ -231,6 +275,67 @@ const EMITTERS: Partial<Record<TypeSearchParameter['kind'], Readonly<Record<stri
     Distance: quantity,
     Money: quantityMoney,
     Range: quantityRange,
+    SampledData: quantitySampled,
   },
   uri: { uri, url: uri, oid: uri, uuid: uri, canonical: uriCanonical },
+};
+
+// ---- rows under keys of their own: searchParameterKey(type, `code:rows`)
+
+/** What a parameter has besides its values, for the elements that have it: `has` names what must be there. */
+export type FurtherRows = {
+  readonly rows: 'identifier' | 'of-type' | 'below' | 'latitude' | 'longitude';
+  readonly has?: string;
+  readonly emitter: Emitter;
+};
+
+export function furtherRows(parameter: TypeSearchParameter, fhirType: string): readonly FurtherRows[] {
+  if (parameter.kind === 'reference' && fhirType === 'Reference') return [BY_IDENTIFIER];
+  if (parameter.kind === 'token' && fhirType === 'Identifier') return [BY_TYPE];
+  if (parameter.kind === 'token' && fhirType === 'code' && isMimeType(parameter)) return [BY_BASE];
+  return parameter.stored === 'position' ? [BY_LATITUDE, BY_LONGITUDE] : [];
+}
+
+const BY_IDENTIFIER: FurtherRows = {
+  rows: 'identifier',
+  has: 'identifier',
+  emitter: (sink: SearchValueSink, param: number, { identifier }: Reference, element: number) => {
+    if (identifier !== undefined) sink.token(param, identifier.system ?? '', identifier.value ?? '', element, '');
+  },
+};
+
+const BY_TYPE: FurtherRows = {
+  rows: 'of-type',
+  has: 'type',
+  emitter: (sink: SearchValueSink, param: number, { type, value }: Identifier, element: number) => {
+    if (value === undefined) return;
+    for (const { system, code } of type?.coding ?? []) {
+      if (code !== undefined) sink.token(param, system ?? '', `${code}|${value}`, element, '');
+    }
+  },
+};
+
+const BY_BASE: FurtherRows = {
+  rows: 'below',
+  emitter: (sink: SearchValueSink, param: number, value: string, element: number) => {
+    if (typeof value !== 'string') return;
+    const end = value.indexOf(';');
+    sink.token(param, '', (end < 0 ? value : value.slice(0, end)).trim().toLowerCase(), element, '');
+  },
+};
+
+type Position = { readonly latitude?: number; readonly longitude?: number };
+
+const BY_LATITUDE: FurtherRows = {
+  rows: 'latitude',
+  emitter: (sink: SearchValueSink, param: number, { latitude }: Position, element: number) => {
+    if (latitude !== undefined) number(sink, param, latitude, element);
+  },
+};
+
+const BY_LONGITUDE: FurtherRows = {
+  rows: 'longitude',
+  emitter: (sink: SearchValueSink, param: number, { longitude }: Position, element: number) => {
+    if (longitude !== undefined) number(sink, param, longitude, element);
+  },
 };

@@ -6,12 +6,12 @@
  * literals of the definitions enter its text, nothing of a resource or a request.
  */
 import type { Resource } from '@medplum/fhirtypes';
-import type { ElementDigest } from './definitions.ts';
 import { distinctSink } from './distinct-sink.ts';
-import { type Emitter, emitterFor } from './search-emitters.ts';
+import { type Emitter, emitterFor, furtherRows } from './search-emitters.ts';
 import type { PathStep, SearchExpression } from './search-expression.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
-import type { SearchValueSink } from './search-values.ts';
+import { placesBelow, typesAt } from './search-paths.ts';
+import { type SearchValueSink, searchParameterKey } from './search-values.ts';
 
 export type Extractor = (resource: Resource, sink: SearchValueSink) => void;
 
@@ -33,14 +33,14 @@ export function searchExtractors(registry: SearchParameterRegistry): SearchExtra
 
   const compiledFor = (type: string) =>
     memo(compiled, type, () => {
-      const holders = [...registry.of(type).values()].filter(
-        ({ stored, rows, key }) => stored === 'index' && rows.includes(key),
-      );
-      return compile(type, holders, registry);
+      const parameters = [...registry.of(type).values()];
+      const holders = parameters.filter(({ stored, rows, key }) => stored === 'index' && rows.includes(key));
+      return compile(type, holders, parameters, registry);
     });
   return {
     extractorFor: (type) => compiledFor(type).extract,
-    extractorOf: (parameter) => memo(single, parameter, () => compile(parameter.type, [parameter], registry)).extract,
+    extractorOf: (parameter) =>
+      memo(single, parameter, () => compile(parameter.type, [parameter], [], registry)).extract,
     patientIdOf: (type) => memo(patients, type, () => patientReader(type, registry)),
     unsupported: (type) => compiledFor(type).problems,
   };
@@ -63,7 +63,8 @@ type Step =
   | { readonly kind: 'element'; readonly name: string; readonly repeats: boolean }
   | { readonly kind: 'at'; readonly name: string; readonly index: number }
   | { readonly kind: 'where'; readonly element: string; readonly equals: string }
-  | { readonly kind: 'resolves'; readonly type: string };
+  | { readonly kind: 'has'; readonly element: string }
+  | { readonly kind: 'resolves' | 'mayResolve'; readonly type: string };
 
 type Node = {
   readonly children: Map<string, { readonly step: Step; readonly node: Node }>;
@@ -73,15 +74,17 @@ type Node = {
 /** A place in the tree, and the FHIR type or element path that is there. */
 type Place = { readonly node: Node; readonly path: string };
 
+/** Values of the `holders`, and the further rows of `all`. */
 function compile(
   type: string,
-  parameters: readonly TypeSearchParameter[],
+  holders: readonly TypeSearchParameter[],
+  all: readonly TypeSearchParameter[],
   registry: SearchParameterRegistry,
 ): Compiled {
   const root = newNode();
   const problems: string[] = [];
   const computed: Computed[] = [];
-  for (const parameter of parameters) {
+  for (const parameter of holders) {
     for (const alternative of parameter.alternatives) {
       try {
         if (alternative.op === 'path') plant(root, type, alternative.steps, parameter, registry);
@@ -92,7 +95,8 @@ function compile(
       }
     }
   }
-  return { extract: extractorOf(root, computed), problems };
+  for (const parameter of all) plantFurtherRows(root, type, parameter, registry);
+  return { extract: extractorOf(root, registry.compositeElements(type), computed), problems };
 }
 
 /** Not a Failure: a reason in the list of `unsupported`. */
@@ -117,6 +121,30 @@ function plant(
   // Of a choice without ofType() some types may have no values of this kind (Condition.onset as a date).
   if (refused.length === places.length) {
     throw new UnsupportedElement(`${refused.join(', ')} has no values of kind ${parameter.kind}`);
+  }
+}
+
+/** Of every parameter, since a narrower one (`patient` of `subject`) has identifiers of its own. */
+function plantFurtherRows(
+  root: Node,
+  type: string,
+  parameter: TypeSearchParameter,
+  registry: SearchParameterRegistry,
+): void {
+  for (const alternative of parameter.alternatives) {
+    if (alternative.op !== 'path' || !(parameter.stored === 'index' || parameter.stored === 'position')) continue;
+    const types = typesAt(type, alternative.steps, registry.definitions);
+    if ([...types].every((each) => furtherRows(parameter, each).length === 0)) continue;
+    const steps = alternative.steps.filter(({ step }) => step !== 'resolves');
+    for (const { node, path } of walk(root, type, steps, registry)) {
+      for (const { rows, has, emitter } of furtherRows(parameter, path)) {
+        let at = has === undefined ? node : child(node, { kind: 'has', element: has });
+        for (const step of alternative.steps) {
+          if (step.step === 'resolves') at = child(at, { kind: 'mayResolve', type: step.type });
+        }
+        at.emits.push({ emitter, param: searchParameterKey(type, `${parameter.code}:${rows}`) });
+      }
+    }
   }
 }
 
@@ -156,30 +184,15 @@ function elementPlaces(
   index: number | undefined,
   registry: SearchParameterRegistry,
 ): Place[] {
-  for (const element of registry.definitions.elementsOf(path)) {
-    const elementName = element.path.slice(element.path.lastIndexOf('.') + 1);
-    const choice = elementName.endsWith('[x]');
-    const base = choice ? elementName.slice(0, -3) : elementName;
-    const places: Place[] = [];
-    for (const type of typesOf(element)) {
-      const json = choice ? base + type.charAt(0).toUpperCase() + type.slice(1) : base;
-      if ((name !== base && name !== json) || (ofType !== undefined && ofType !== type)) continue;
-      const step: Step =
-        index === undefined
-          ? { kind: 'element', name: json, repeats: element.max > 1 }
-          : { kind: 'at', name: json, index };
-      places.push({ node: child(node, step), path: INLINE.has(type) ? element.path : type });
-    }
-    if (places.length > 0) return places;
-  }
-  return [];
-}
-
-const INLINE: ReadonlySet<string> = new Set(['BackboneElement', 'Element', '']);
-
-/** An element that shares the content of another has no type of its own. */
-function typesOf(element: ElementDigest): readonly string[] {
-  return element.contentReference === undefined ? element.types.map(({ code }) => code) : [''];
+  return placesBelow(path, name, ofType, registry.definitions).map((place) => ({
+    path: place.path,
+    node: child(
+      node,
+      index === undefined
+        ? { kind: 'element', name: place.json, repeats: place.repeats }
+        : { kind: 'at', name: place.json, index },
+    ),
+  }));
 }
 
 function newNode(): Node {
@@ -199,8 +212,8 @@ function child(node: Node, step: Step): Node {
 
 type Computed = { readonly param: number; readonly holds: (resource: Resource) => boolean };
 
-function extractorOf(root: Node, computed: readonly Computed[]): Extractor {
-  const walkTree = functionOf(root);
+function extractorOf(root: Node, counted: ReadonlySet<string>, computed: readonly Computed[]): Extractor {
+  const walkTree = functionOf(root, counted);
   const sink = distinctSink();
   return (resource, target) => {
     sink.start(target);
@@ -209,40 +222,72 @@ function extractorOf(root: Node, computed: readonly Computed[]): Extractor {
   };
 }
 
-function functionOf(root: Node): (resource: Resource, sink: SearchValueSink) => void {
+/** @param counted names of the elements at the root whose repetitions are kept apart */
+function functionOf(root: Node, counted: ReadonlySet<string>): (resource: Resource, sink: SearchValueSink) => void {
   const emitters: Emitter[] = [];
-  const body = code(root, 'r', emitters, { count: 0 });
+  const writer: Writer = { emitters, counted, variables: 0 };
+  const body = code(root, 'r', '0', writer);
   const names = emitters.map((_, i) => `e${i}`);
-  // The text is made of element names and literals of the R4 definitions alone.
-  const make = new Function(...names, 'resolvesTo', `return (r, s) => {\n${body}};`);
-  return make(...emitters, resolvesTo) as (resource: Resource, sink: SearchValueSink) => void;
+  // The text is made of element names and literals of the definitions alone.
+  const make = new Function(...names, 'resolvesTo', 'mayResolve', `return (r, s) => {\n${body}};`);
+  return make(...emitters, resolvesTo, mayResolve) as (resource: Resource, sink: SearchValueSink) => void;
 }
 
-function code(node: Node, variable: string, emitters: Emitter[], variables: { count: number }): string {
+type Writer = { readonly emitters: Emitter[]; readonly counted: ReadonlySet<string>; variables: number };
+
+/** `element` is the text of SearchValueSink's number for what is below the node. */
+function code(node: Node, variable: string, element: string, writer: Writer): string {
   let text = '';
   for (const { emitter, param } of node.emits) {
-    let at = emitters.indexOf(emitter);
-    if (at < 0) at = emitters.push(emitter) - 1;
-    text += `e${at}(s, ${param}, ${variable}, 0);\n`;
+    let at = writer.emitters.indexOf(emitter);
+    if (at < 0) at = writer.emitters.push(emitter) - 1;
+    text += `e${at}(s, ${param}, ${variable}, ${element});\n`;
   }
   for (const { step, node: next } of node.children.values()) {
-    if (step.kind === 'where') {
-      text += `if (${variable}.${step.element} === ${JSON.stringify(step.equals)}) {\n${code(next, variable, emitters, variables)}}\n`;
-      continue;
+    switch (step.kind) {
+      case 'where':
+        text += `if (${variable}.${step.element} === ${JSON.stringify(step.equals)}) {\n${code(next, variable, element, writer)}}\n`;
+        break;
+      case 'has':
+        text += `if (${variable}.${step.element} !== undefined) {\n${code(next, variable, element, writer)}}\n`;
+        break;
+      case 'resolves':
+      case 'mayResolve': {
+        const test = step.kind === 'resolves' ? 'resolvesTo' : 'mayResolve';
+        text += `if (${test}(${variable}, ${JSON.stringify(step.type)})) {\n${code(next, variable, element, writer)}}\n`;
+        break;
+      }
+      default:
+        text += elementCode(step, next, variable, element, writer);
     }
-    if (step.kind === 'resolves') {
-      text += `if (resolvesTo(${variable}, ${JSON.stringify(step.type)})) {\n${code(next, variable, emitters, variables)}}\n`;
-      continue;
-    }
-    const v = `v${variables.count++}`;
-    const inner = code(next, step.kind === 'element' && step.repeats ? `${v}i` : v, emitters, variables);
-    if (step.kind === 'at') {
-      text += `const ${v} = ${variable}.${step.name}?.[${step.index}];\nif (${v} != null) {\n${inner}}\n`;
-    } else if (step.repeats) {
-      text += `const ${v} = ${variable}.${step.name};\nif (Array.isArray(${v})) for (let i${v} = 0; i${v} < ${v}.length; i${v}++) {\nconst ${v}i = ${v}[i${v}];\nif (${v}i != null) {\n${inner}}\n}\n`;
-    } else text += `const ${v} = ${variable}.${step.name};\nif (${v} != null) {\n${inner}}\n`;
   }
   return text;
+}
+
+function elementCode(
+  step: Extract<Step, { kind: 'element' | 'at' }>,
+  next: Node,
+  variable: string,
+  element: string,
+  writer: Writer,
+): string {
+  const v = `v${writer.variables++}`;
+  if (step.kind === 'at') {
+    const inner = code(next, v, element, writer);
+    return `const ${v} = ${variable}.${step.name}?.[${step.index}];\nif (${v} != null) {\n${inner}}\n`;
+  }
+  if (!step.repeats) {
+    const inner = code(next, v, element, writer);
+    return `const ${v} = ${variable}.${step.name};\nif (${v} != null) {\n${inner}}\n`;
+  }
+  const number = variable === 'r' && writer.counted.has(step.name) ? `i${v} + 1` : element;
+  const inner = code(next, `${v}i`, number, writer);
+  return `const ${v} = ${variable}.${step.name};\nif (Array.isArray(${v})) for (let i${v} = 0; i${v} < ${v}.length; i${v}++) {\nconst ${v}i = ${v}[i${v}];\nif (${v}i != null) {\n${inner}}\n}\n`;
+}
+
+/** As resolvesTo, and where the Reference says nothing of its type. */
+function mayResolve(value: { reference?: unknown; type?: unknown }, type: string): boolean {
+  return value.reference === undefined && value.type === undefined ? true : resolvesTo(value, type);
 }
 
 /** Whether a Reference names a resource of the type, as far as its text tells: nothing is looked up. */
@@ -295,13 +340,15 @@ function valuesOf(
   for (const { node } of walk(root, type, expression.steps, registry)) {
     node.emits.push({ emitter: (_sink, _param, value) => void found.push(value), param: 0 });
   }
-  const collect = functionOf(root);
+  const collect = functionOf(root, NONE_COUNTED);
   return (resource) => {
     found = [];
     collect(resource, NO_SINK);
     return found;
   };
 }
+
+const NONE_COUNTED: ReadonlySet<string> = new Set();
 
 const NO_SINK: SearchValueSink = {
   token() {},

@@ -20,7 +20,7 @@ import {
   parameterOf,
   tooCostly,
 } from './search-criterion.ts';
-import { InvalidSearch, splitAt, UnknownInSearch, unescaped } from './search-escaping.ts';
+import { InvalidSearch, UnknownInSearch } from './search-escaping.ts';
 import type { SearchFilter } from './search-filter.ts';
 import { filterExpression } from './search-filter-expression.ts';
 import { includesOf, type SearchInclude } from './search-includes.ts';
@@ -371,7 +371,6 @@ class Draft {
   }
 
   #filterOf(type: string, name: string, value: string, budget: Budget): SearchFilter {
-    if (name === '_list') return { kind: 'list', values: splitAt(value, ',').map(listId) };
     const context = this.#context(budget);
     if (name === '_filter') return filterExpression(type, value, placeOf(name), context);
     return criterion(type, name, value, placeOf(name), context);
@@ -418,14 +417,6 @@ function membership(
     };
   });
   return filters.length === 1 ? (filters[0] as SearchFilter) : { kind: 'any', filters };
-}
-
-function listId(value: string): string {
-  const plain = unescaped(value);
-  if (plain.startsWith('$')) throw new InvalidSearch('Lists by function ($current-…) are not kept', 'not-supported');
-  const id = plain.startsWith('List/') ? plain.slice('List/'.length) : plain;
-  if (!/^[A-Za-z0-9.-]{1,64}$/.test(id)) throw new InvalidSearch('A list is named by its id');
-  return id;
 }
 
 function countOf(value: string): number {

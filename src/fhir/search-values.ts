@@ -54,7 +54,31 @@ export function indexable(value: string): string {
   return `${value.slice(0, INDEXABLE_LENGTH)}…${hash('sha256', value)}`;
 }
 
-/** Lower case without accents, for string search (https://hl7.org/fhir/R4/search.html#string). */
+/**
+ * The base characters of a text: lower case, without accents, without punctuation, with single spaces.
+ *
+ * @see https://hl7.org/fhir/R4/search.html#string "Punctuation and non-significant whitespace should also be ignored"
+ */
 export function folded(value: string): string {
-  return value.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase().replace(/\s+/g, ' ').trim();
+  const plain = value.normalize('NFKD').replace(MARKS, '').toLowerCase();
+  return plain
+    .replace(LETTERS, (letter) => PLAIN_LETTERS[letter] ?? letter)
+    .replace(/\s+/g, ' ')
+    .trim();
 }
+
+/** Accents and punctuation. */
+const MARKS = /[\p{M}\p{P}]/gu;
+/** Letters with a stroke of their own, which no decomposition takes away. */
+const PLAIN_LETTERS: Readonly<Record<string, string>> = {
+  ß: 'ss',
+  æ: 'ae',
+  œ: 'oe',
+  ø: 'o',
+  đ: 'd',
+  ð: 'd',
+  ł: 'l',
+  ı: 'i',
+  þ: 'th',
+};
+const LETTERS = /[ßæœøđðłıþ]/g;

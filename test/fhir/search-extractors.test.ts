@@ -6,11 +6,12 @@ import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { emitterFor } from '../../src/fhir/search-emitters.ts';
 import { searchExtractors } from '../../src/fhir/search-extractors.ts';
 import { searchParameterRegistry, type TypeSearchParameter } from '../../src/fhir/search-parameters.ts';
-import type { SearchValueSink } from '../../src/fhir/search-values.ts';
+import { type SearchValueSink, searchParameterKey } from '../../src/fhir/search-values.ts';
+import { US_CORE_SEARCH_PARAMETERS } from '../../src/fhir/us-core-search-parameters.ts';
 import { anyResource } from './any-resource.ts';
 
 const definitions = loadDefinitions();
-const registry = searchParameterRegistry(definitions);
+const registry = searchParameterRegistry(definitions, US_CORE_SEARCH_PARAMETERS);
 const extractors = searchExtractors(registry);
 
 beforeAll(() => {
@@ -18,64 +19,75 @@ beforeAll(() => {
   indexStructureDefinitionBundle(readJson('fhir/r4/profiles-resources.json') as Bundle);
 });
 
-/** Rows as texts, under the code of their parameter. */
-function rowsOf(extract: (sink: SearchValueSink) => void, codes: ReadonlyMap<number, string>): string[] {
-  const rows: string[] = [];
+type Row = {
+  readonly param: number;
+  readonly values: readonly unknown[];
+  readonly element: number;
+  readonly text?: string;
+};
+
+function rowsOf(extract: (sink: SearchValueSink) => void): Row[] {
+  const rows: Row[] = [];
   const keep = (param: number, ...values: unknown[]) =>
-    void rows.push(`${codes.get(param) ?? param} ${JSON.stringify(values)}`);
-  extract({ token: keep, reference: keep, date: keep, string: keep, quantity: keep, uri: keep });
+    void rows.push({ param, values: values.slice(0, -1), element: values.at(-1) as number });
+  extract({
+    token: (param, system, code, element, text) => void rows.push({ param, values: [system, code], element, text }),
+    reference: keep,
+    date: keep,
+    string: keep,
+    quantity: keep,
+    uri: keep,
+  });
   return rows;
 }
 
 function codesOf(type: string): Map<number, string> {
-  return new Map([...registry.of(type).values()].map(({ key, code }) => [key, code]));
+  const codes = [...registry.of(type).values()].map(({ code }) => code);
+  const further = ['identifier', 'of-type', 'below', 'latitude', 'longitude'];
+  const all = codes.flatMap((code) => [code, ...further.map((rows) => `${code}:${rows}`)]);
+  return new Map(all.map((code) => [searchParameterKey(type, code), code]));
+}
+
+function extractedRows(resource: Resource): Row[] {
+  return rowsOf((sink) => extractors.extractorFor(resource.resourceType)(resource, sink));
+}
+
+/** `code [values]`, each once. */
+function texts(rows: readonly Row[], type: string): string[] {
+  const codes = codesOf(type);
+  return [...new Set(rows.map(({ param, values }) => `${codes.get(param) ?? param} ${JSON.stringify(values)}`))].sort();
 }
 
 function extracted(resource: Resource): string[] {
-  const type = resource.resourceType;
-  return rowsOf((sink) => extractors.extractorFor(type)(resource, sink), codesOf(type));
+  return texts(extractedRows(resource), resource.resourceType);
 }
 
-test('every search parameter of R4 has an extractor but those on SampledData', () => {
-  const without = definitions.resourceTypes.flatMap((type) =>
-    extractors.unsupported(type).map((reason) => `${type}.${reason}`),
-  );
-  expect(without).toEqual([
-    'Observation.component-value-quantity: SampledData has no values of kind quantity',
-    'Observation.value-quantity: SampledData has no values of kind quantity',
-  ]);
+test('every search parameter of R4 and of US Core has an extractor', () => {
+  expect(definitions.resourceTypes.flatMap((type) => extractors.unsupported(type))).toEqual([]);
 });
 
-test('an unsupported kind of parameter is registered, and said to be so', () => {
-  const kinds = new Set(
-    definitions.resourceTypes.flatMap((type) =>
-      [...registry.of(type).values()].filter(({ stored }) => stored === 'none').map(({ kind }) => kind),
-    ),
+test('only named queries have no values at all', () => {
+  const without = definitions.resourceTypes.flatMap((type) =>
+    [...registry.of(type).values()].filter(({ stored }) => stored === 'none').map(({ code }) => code),
   );
-  expect(kinds).toEqual(new Set(['composite', 'special', 'string', 'token']));
-  const others = [...registry.of('Observation').values()].filter(({ stored }) => stored === 'none');
-  expect(others.filter(({ kind }) => kind !== 'composite').map(({ code }) => code)).toEqual([
-    '_text',
-    '_content',
-    '_query',
-  ]);
+  expect(new Set(without)).toEqual(new Set(['_query']));
 });
+
+const defined = [...definitions.searchParameters, ...US_CORE_SEARCH_PARAMETERS];
 
 /** What FHIRPath finds for the parameter, through the same conversion of single elements. */
 function foundByFhirPath(parameter: TypeSearchParameter, resource: Resource): string[] {
-  const expression = definitions.searchParameters.find(({ url }) => url === parameter.url)?.expression as string;
+  const expression = defined.find(({ url }) => url === parameter.url)?.expression as string;
   // The library takes the name of the type, not Resource, for the root.
   const rooted = expression.replace(/^Resource\./, `${resource.resourceType}.`);
   const elements = evalFhirPathTyped(rooted, [toTypedValue(resource)]);
-  return rowsOf(
-    (sink) => {
-      for (const { type, value } of elements) {
-        const declared = definitions.isResourceType(type) ? 'Resource' : type;
-        emitterFor(parameter, declared)?.(sink, parameter.key, value as never, 0);
-      }
-    },
-    new Map([[parameter.key, parameter.code]]),
-  );
+  const rows = rowsOf((sink) => {
+    for (const { type, value } of elements) {
+      const declared = definitions.isResourceType(type) ? 'Resource' : type;
+      emitterFor(parameter, declared)?.(sink, parameter.key, value as never, 0);
+    }
+  });
+  return texts(rows, parameter.type);
 }
 
 test.each(definitions.resourceTypes)('the extractor of %s finds what FHIRPath finds', (type) => {
@@ -83,15 +95,13 @@ test.each(definitions.resourceTypes)('the extractor of %s finds what FHIRPath fi
   fc.assert(
     fc.property(anyResource(definitions, type), (resource) => {
       for (const parameter of indexed) {
-        const alone = rowsOf(
-          (sink) => extractors.extractorOf(parameter)(resource, sink),
-          new Map([[parameter.key, parameter.code]]),
-        );
-        expect(alone.toSorted()).toEqual([...new Set(foundByFhirPath(parameter, resource))].sort());
+        const alone = rowsOf((sink) => extractors.extractorOf(parameter)(resource, sink));
+        expect(texts(alone, type)).toEqual(foundByFhirPath(parameter, resource));
       }
       const holders = indexed.filter(({ rows, key }) => rows.includes(key));
       const together = holders.flatMap((parameter) => foundByFhirPath(parameter, resource));
-      expect(extracted(resource).toSorted()).toEqual([...new Set(together)].sort());
+      const found = extracted(resource).filter((row) => !/^[^ ]+:/.test(row));
+      expect(found).toEqual([...new Set(together)].sort());
     }),
     { numRuns: 8 },
   );
@@ -134,6 +144,139 @@ test.each<[string, object, string[]]>([
   ],
 ])('%s', (_case, content, rows) => {
   expect(extracted({ resourceType: 'Observation', ...content } as Resource).toSorted()).toEqual(rows);
+});
+
+test.each<[string, object, string[]]>([
+  [
+    'sampled data is searched by its bounds',
+    {
+      valueSampledData: {
+        origin: { value: 10, unit: 'mV' },
+        factor: 2,
+        lowerLimit: -3,
+        data: '1 E 5 L 2',
+        period: 1,
+        dimensions: 1,
+      },
+    },
+    ['value-quantity [4,20,"","","mV"]'],
+  ],
+  [
+    'a reference is found by its identifier too, wherever it may be a patient',
+    { subject: { identifier: { system: 'urn:mrn', value: '7' } } },
+    ['patient:identifier ["urn:mrn","7"]', 'subject:identifier ["urn:mrn","7"]'],
+  ],
+  [
+    'a device by its identifier is no patient',
+    { subject: { reference: 'Device/d', identifier: { value: '7' } } },
+    ['subject ["Device/d"]', 'subject:identifier ["","7"]'],
+  ],
+  [
+    'a reference that says its type is of that type alone',
+    { subject: { type: 'Group', identifier: { value: '7' } } },
+    ['subject:identifier ["","7"]'],
+  ],
+  [
+    'an identifier is found by its type',
+    { identifier: [{ type: { coding: [{ system: 'http://v2', code: 'MR' }] }, value: '7' }] },
+    ['identifier ["","7"]', 'identifier:of-type ["http://v2","MR|7"]'],
+  ],
+])('%s', (_case, content, rows) => {
+  expect(extracted({ resourceType: 'Observation', ...content } as Resource)).toEqual(rows);
+});
+
+test('values of one component have its number, those of the Observation itself 0', () => {
+  const rows = extractedRows({
+    resourceType: 'Observation',
+    status: 'final',
+    code: { coding: [loinc('1')] },
+    component: [
+      { code: { coding: [loinc('2')] }, valueQuantity: { value: 1 } },
+      { code: { coding: [loinc('2')] }, valueQuantity: { value: 2 } },
+    ],
+  });
+  const codes = codesOf('Observation');
+  expect(rows.map(({ param, values, element }) => [codes.get(param), values.slice(0, 2), element])).toEqual(
+    expect.arrayContaining([
+      ['code', ['http://loinc.org', '1'], 0],
+      ['component-code', ['http://loinc.org', '2'], 1],
+      ['component-value-quantity', [1, 1], 1],
+      ['component-code', ['http://loinc.org', '2'], 2],
+      ['component-value-quantity', [2, 2], 2],
+    ]),
+  );
+});
+
+test.each<[string, object, (string | undefined)[]]>([
+  [
+    'the display of a coding and the text of its concept',
+    { code: { text: 'Pain', coding: [{ code: 'p', display: 'Ache' }] } },
+    ['Ache\nPain'],
+  ],
+  ['equal texts once', { code: { text: 'Pain', coding: [{ code: 'p', display: 'Pain' }] } }, ['Pain']],
+  ['a text without coding', { code: { text: 'Pain' } }, ['Pain']],
+  ['the text of the type of an identifier', { identifier: [{ value: '1', type: { text: 'MRN' } }] }, ['MRN']],
+])(':text searches %s', (_case, content, expected) => {
+  const rows = extractedRows({ resourceType: 'Observation', ...content } as Resource);
+  expect(rows.map(({ text }) => text)).toEqual(expected);
+});
+
+test.each<[string, Resource, string[]]>([
+  [
+    'a canonical reference with version and fragment is found without them',
+    { resourceType: 'QuestionnaireResponse', status: 'completed', questionnaire: 'http://q/1|2.0#a' },
+    [
+      'questionnaire ["http://q/1"]',
+      'questionnaire ["http://q/1|2.0"]',
+      'questionnaire ["http://q/1|2.0#a"]',
+      'status ["","completed"]',
+    ],
+  ],
+  [
+    'a document is found by the base of its content type',
+    {
+      resourceType: 'DocumentReference',
+      content: [{ attachment: { contentType: 'text/XML; charset=UTF-8' } }],
+    } as Resource,
+    ['contenttype ["","text/XML; charset=UTF-8"]', 'contenttype:below ["","text/xml"]'],
+  ],
+  [
+    'a place has a latitude and a longitude',
+    { resourceType: 'Location', position: { latitude: 47.5, longitude: -8 } },
+    ['near:latitude [47.5,47.5,"","",""]', 'near:longitude [-8,-8,"","",""]'],
+  ],
+  [
+    'race and ethnicity are those of US Core',
+    {
+      resourceType: 'Patient',
+      extension: [
+        {
+          url: 'http://hl7.org/fhir/us/core/StructureDefinition/us-core-race',
+          extension: [
+            { url: 'ombCategory', valueCoding: { system: 'urn:oid:2.16.840.1.113883.6.238', code: '2106-3' } },
+            { url: 'text', valueString: 'White' },
+          ],
+        },
+      ],
+    },
+    ['deceased ["","false"]', 'race ["urn:oid:2.16.840.1.113883.6.238","2106-3"]'],
+  ],
+  [
+    'a version that is a string is found in any case',
+    { resourceType: 'ValueSet', version: '1.0-Beta' } as Resource,
+    ['version ["","1.0-beta"]'],
+  ],
+  [
+    'what a message bundle is about is its first entry',
+    {
+      resourceType: 'Bundle',
+      type: 'document',
+      entry: [{ resource: { resourceType: 'Composition', id: 'c' } as Resource }],
+    },
+    ['composition ["Composition/c"]', 'type ["","document"]'],
+  ],
+])('%s', (_case, resource, rows) => {
+  expect(extracted(resource)).toEqual(rows);
 });
 
 function loinc(code: string) {
