@@ -20,6 +20,7 @@ import { historyInstance, historySystem, historyType } from './rest/history.ts';
 import { conditionalPatch, patchById } from './rest/patch.ts';
 import { read } from './rest/read.ts';
 import { searchByGet, searchByPost } from './rest/search.ts';
+import { compartmentRoutes, searchSystem } from './rest/search-everywhere.ts';
 import { conditionalUpdate, update } from './rest/update.ts';
 import { vread } from './rest/vread.ts';
 import type { Routes } from './routes.ts';
@@ -37,7 +38,8 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
     validateOperation({ definitions, validate }),
   ];
   const general: Record<string, Readonly<Record<string, Interaction>>> = {
-    '/': { POST: bundleInteraction(handling) },
+    '/': { GET: searchSystem(registry, 'GET'), POST: bundleInteraction(handling) },
+    '/_search': { POST: searchSystem(registry, 'POST') },
     '/:type': {
       GET: searchByGet(registry),
       POST: create,
@@ -55,6 +57,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
   const routes: Routes = {
     ...general,
     ...binaryRoutes(general, xml),
+    ...compartmentRoutes(registry),
     // The service alone writes AuditEvents, and there is one version of what happened.
     '/AuditEvent': { GET: searchAuditEvents(registry, false) },
     '/AuditEvent/_search': { POST: searchAuditEvents(registry, true) },

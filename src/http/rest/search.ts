@@ -1,40 +1,66 @@
 /** @see https://hl7.org/fhir/R4/http.html#search */
-import { permits, requirePermission } from '../../access/scopes.ts';
 import type { AuditRow } from '../../audit/event.ts';
 import { sharedEvent } from '../../audit/shared-event.ts';
 import type { Issue } from '../../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import { CURSOR_PARAMETER, parseSearch, type SearchQuery, selfLink } from '../../fhir/search-query.ts';
-import type { SearchPage, StoredResource } from '../../record/record.ts';
+import type { SearchPage, SearchText, StoredResource } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { outcomeText } from '../failures.ts';
 import { requireBodyType } from '../media-types.ts';
 import { type BundleLink, bundleText } from './page.ts';
+import { isShown, withinScopes } from './search-scopes.ts';
 
 const shared = { name: 'search-type', action: 'E', scopeOfType: true } as const;
 const FORM: ReadonlySet<string> = new Set(['application/x-www-form-urlencoded']);
 
 /** GET [type]?… */
 export function searchByGet(registry: SearchParameterRegistry): Interaction {
-  return { ...shared, takesBody: false, handle: (request) => search(registry, request) };
+  return { ...shared, takesBody: false, handle: (request) => search(registry, request, shared.name) };
 }
 
 /** POST [type]/_search, with parameters in the body, the url, or both. */
 export function searchByPost(registry: SearchParameterRegistry): Interaction {
-  return { ...shared, takesBody: true, handle: (request) => search(registry, request) };
+  return { ...shared, takesBody: true, handle: (request) => search(registry, request, shared.name) };
 }
 
-async function search(registry: SearchParameterRegistry, request: FhirRequest): Promise<FhirAnswer> {
+/** @param interaction as the audit trail calls it */
+export async function search(
+  registry: SearchParameterRegistry,
+  request: FhirRequest,
+  interaction: 'search-type' | 'search-system',
+): Promise<FhirAnswer> {
   const { clinic, grant } = request;
-  const query = searchQueryOf(registry, request);
-  for (const { direction, parameter } of query.includes) {
-    if (direction === 'reverse') requirePermission(grant.scopes, parameter.type, 'search-type');
+  const query = withinScopes(searchQueryOf(registry, request), grant.scopes);
+  if (isPlain(query)) {
+    const page = await clinic.record.searchText(query, clinic.base);
+    const body = bundleText(
+      'searchset',
+      searchLinks(clinic.base, query, page.next),
+      entriesOf(query, page),
+      page.total,
+    );
+    return { status: 200, body, audit: [searchEvent(request, query, interaction, page.patientIds)] };
   }
   const found = await clinic.record.search(query);
   // What a match refers to is shown as far as the token could read it by itself.
-  const included = found.included.filter(({ type }) => permits(grant.scopes, type, 'read'));
+  const included = found.included.filter(({ type }) => isShown(grant.scopes, type));
   const page = { ...found, included };
-  return { status: 200, body: searchBundle(clinic.base, query, page), audit: [searchEvent(request, query, page)] };
+  const body = searchBundle(clinic.base, query, page);
+  return { status: 200, body, audit: [searchEvent(request, query, interaction, patientsOf(page))] };
+}
+
+/** Whether resources are shown as they are stored, and nothing but matches. */
+function isPlain({ includes, view }: SearchQuery): boolean {
+  return includes.length === 0 && view === undefined;
+}
+
+function entriesOf({ countOnly, ignored }: SearchQuery, { entries }: SearchText): string[] {
+  return countOnly ? [] : [...(entries === '' ? [] : [entries]), ...outcomeEntry(ignored)];
+}
+
+function outcomeEntry(warnings: readonly Issue[]): string[] {
+  return warnings.length === 0 ? [] : [`{"resource":${outcomeText(warnings)},"search":{"mode":"outcome"}}`];
 }
 
 /** @throws Failure `invalid`, for unknown parameters too unless the caller prefers `handling=lenient` */
@@ -46,15 +72,23 @@ export function searchQueryOf(registry: SearchParameterRegistry, request: FhirRe
     parameters.push(...new URLSearchParams(body.toString('utf8')));
   }
   const strict = !/(?:^|[,;\s])handling\s*=\s*"?lenient\b/.test(String(headers.prefer ?? ''));
-  return parseSearch(target.type, parameters, registry, { strict, baseUrl: clinic.base, now: now.getTime() });
+  const { type, id, member } = target;
+  const options = { strict, baseUrl: clinic.base, now: now.getTime() };
+  if (member === '') return parseSearch(type, parameters, registry, options);
+  return parseSearch(member === '*' ? '' : member, parameters, registry, { ...options, compartment: { type, id } });
 }
 
 export function searchLinks(base: string, query: SearchQuery, next: string | undefined): BundleLink[] {
   const used = selfLink(query).toString();
-  const url = `${base}/${query.type}${used === '' ? '' : `?${used}`}`;
+  const url = `${base}${pathOf(query)}${used === '' ? '' : `?${used}`}`;
   const at = (cursor: string) => `${url}${used === '' ? '?' : '&'}${CURSOR_PARAMETER}=${encodeURIComponent(cursor)}`;
   const self: BundleLink = { relation: 'self', url: query.cursor === undefined ? url : at(query.cursor) };
   return next === undefined ? [self] : [self, { relation: 'next', url: at(next) }];
+}
+
+function pathOf({ type, compartment }: SearchQuery): string {
+  if (compartment !== undefined) return `/${compartment.type}/${compartment.id}/${type === '' ? '*' : type}`;
+  return type === '' ? '' : `/${type}`;
 }
 
 function searchBundle(base: string, query: SearchQuery, page: SearchPage): string {
@@ -63,7 +97,7 @@ function searchBundle(base: string, query: SearchQuery, page: SearchPage): strin
     for (const stored of page.matches) entries.push(entryText(base, stored, 'match'));
     for (const stored of page.included) entries.push(entryText(base, stored, 'include'));
     const warnings = page.includedCut === true ? [...query.ignored, INCLUDED_CUT] : query.ignored;
-    if (warnings.length > 0) entries.push(`{"resource":${outcomeText(warnings)},"search":{"mode":"outcome"}}`);
+    entries.push(...outcomeEntry(warnings));
   }
   return bundleText('searchset', searchLinks(base, query, page.next), entries, page.total);
 }
@@ -78,24 +112,34 @@ function entryText(base: string, stored: StoredResource, mode: 'match' | 'includ
   return `{"fullUrl":"${base}/${stored.type}/${stored.id}","resource":${stored.content},"search":{"mode":"${mode}"}}`;
 }
 
-/** An event for each patient in the page, or the one that was asked about when the page is empty. */
-function searchEvent(request: FhirRequest, query: SearchQuery, page: SearchPage): AuditRow {
+function patientsOf({ matches, included }: SearchPage): string[] {
   const patients = new Set<string>();
-  for (const { patientId } of page.matches) if (patientId !== null) patients.add(patientId);
-  for (const { patientId } of page.included) if (patientId !== null) patients.add(patientId);
+  for (const { patientId } of matches) if (patientId !== null) patients.add(patientId);
+  for (const { patientId } of included) if (patientId !== null) patients.add(patientId);
+  return [...patients];
+}
+
+/** An event for each patient in the page, or the one that was asked about when the page is empty. */
+function searchEvent(
+  request: FhirRequest,
+  query: SearchQuery,
+  interaction: string,
+  patients: readonly string[],
+): AuditRow {
   const event = {
     context: request.context,
-    interaction: 'search-type',
+    interaction,
     action: 'E',
     outcome: 0,
     entities: [],
     query: rawRequest(request),
   } as const;
-  return sharedEvent(event, patients.size > 0 ? [...patients] : askedPatient(query), request.now);
+  return sharedEvent(event, patients.length > 0 ? patients : askedPatient(query), request.now);
 }
 
 /** An empty page about one patient was still a question about that patient. */
 function askedPatient(query: SearchQuery): string[] {
+  if (query.compartment?.type === 'Patient') return [query.compartment.id];
   const asked = query.filters.flatMap((filter) =>
     filter.kind === 'reference' ? filter.values.filter((value) => /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(value)) : [],
   );
