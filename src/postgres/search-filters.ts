@@ -252,7 +252,11 @@ export function namedBy(i: string, target: string, alias: string): string {
 }
 
 const URLS: readonly number[] = CANONICAL_TYPES.map((type) => searchParameterKey(type, 'url'));
-const VERSIONS: readonly number[] = CANONICAL_TYPES.map((type) => searchParameterKey(type, 'version'));
+
+/** As it is written: the index has it in lower case. */
+function versionOf(r: string): string {
+  return `(select v.content::json ->> 'version' from resource_version v where v.rid = ${r}.rid and v.version = ${r}.version)`;
+}
 
 /**
  * `columns` of the resources `s`, of the type or of any, that the canonical in the reference row `i` names. A canonical
@@ -260,12 +264,10 @@ const VERSIONS: readonly number[] = CANONICAL_TYPES.map((type) => searchParamete
  */
 export function namedByUrl(i: string, target: string | undefined, columns: string): string {
   const urls = target === undefined ? URLS : [searchParameterKey(target, 'url')];
-  const versions = target === undefined ? VERSIONS : [searchParameterKey(target, 'version')];
   return `select ${columns} from idx_uri u cross join lateral (select * from resource where rid = u.rid offset 0) s
     where strpos(${i}.target, ':') > 0 and u.param in (${urls.join(', ')}) and u.value = split_part(${i}.target, '|', 1)
       and not s.deleted and case when strpos(${i}.target, '|') > 0
-        then exists (select from idx_token v where v.rid = u.rid and v.param in (${versions.join(', ')})
-          and v.code = substr(${i}.target, strpos(${i}.target, '|') + 1) offset 0)
+        then ${versionOf('s')} = substr(${i}.target, strpos(${i}.target, '|') + 1)
         else not exists (select from idx_reference e where e.rid = ${i}.rid and e.param = ${i}.param
           and starts_with(e.target, ${i}.target || '|') offset 0) end`;
 }
@@ -292,9 +294,8 @@ function namesOf(t: string, canonical: boolean, alias: string): string {
   if (!canonical) return `(${id}) ${alias}`;
   return `(${id} union all
     select u.value || v.suffix from idx_uri u cross join lateral (
-      select '' as suffix union all
-      select '|' || c.code from idx_token c where c.rid = u.rid and c.param in (${VERSIONS.join(', ')})
-    ) v where u.rid = ${t}.rid and u.param in (${URLS.join(', ')}) offset 0) ${alias}`;
+      select '' as suffix union all select '|' || ${versionOf(t)}
+    ) v where u.rid = ${t}.rid and u.param in (${URLS.join(', ')}) and v.suffix is not null offset 0) ${alias}`;
 }
 
 /** A url alone is meant only where it was not written with a version. */

@@ -54,6 +54,8 @@ function simple(filter: SearchFilter): SearchFilter {
       return filter.rows === undefined ? filter : { ...filter, parameter: ofOwnRows(filter.parameter, filter.rows) };
     case 'reference':
       return onlyOwnTargets(filter);
+    case 'missing':
+      return filter.parameter.kind === 'reference' ? withIdentifiers(filter) : filter;
     default:
       return filter;
   }
@@ -68,6 +70,14 @@ function ofOwnRows(parameter: TypeSearchParameter, rows: string): TypeSearchPara
   const { onlyTarget: _, ...rest } = parameter;
   const key = searchParameterKey(parameter.type, `${parameter.code}:${rows}`);
   return { ...rest, kind: 'token', stored: 'index', rows: [key], namesPatient: false, single: false };
+}
+
+/** A reference that has an identifier alone is there. */
+function withIdentifiers({ parameter, missing }: Extract<SearchFilter, { kind: 'missing' }>): SearchFilter {
+  const filters = [parameter, ofOwnRows(parameter, 'identifier')].map(
+    (each): SearchFilter => ({ kind: 'missing', parameter: each, missing }),
+  );
+  return { kind: missing ? 'all' : 'any', filters };
 }
 
 /** Rows of a wider parameter: a value says by itself which of them are the parameter's own. */

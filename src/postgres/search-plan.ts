@@ -278,6 +278,7 @@ function candidatesOf(
   position: Position | undefined,
 ): Plan {
   const { types, sort } = part;
+  if (driver.kind === 'times') return { from: ['resource r'], ...walked(part, sql), order: timeOrder(sort) };
   const ofType = isOfTypes(types, 'r', sql);
   const after = sort.length === 0 ? position : undefined;
   switch (driver.kind) {
@@ -286,8 +287,6 @@ function candidatesOf(
       return { from: ['resource r'], where: [ofType], order: ordered(sort, RID) };
     case 'type':
       return { from: ['resource r'], where: [ofType], order: typeOrder(part) };
-    case 'times':
-      return { from: ['resource r'], ...walked(part, ofType, sql), order: timeOrder(sort) };
     case 'rows': {
       const rows = distinctRows(driver.filter, patientId, sql, after);
       return { from: [`${rows} d ${RESOURCE}`], where: [ofType], order: ordered(sort, { ...RID, sql: 'd.rid' }) };
@@ -317,8 +316,8 @@ export function contentIn(from: string): string {
 }
 
 /** Of several types each is walked by itself: an index has one order for each. */
-function walked({ types }: Part, ofType: string, sql: Statement): Pick<Plan, 'where' | 'eachOf'> {
-  if (types.length === 1) return { where: [ofType] };
+function walked({ types }: Part, sql: Statement): Pick<Plan, 'where' | 'eachOf'> {
+  if (types.length === 1) return { where: [isOfTypes(types, 'r', sql)] };
   return { where: ['r.type = y.type'], eachOf: sql.array({ type: 'text', values: types }) };
 }
 

@@ -1,8 +1,8 @@
 /** Search as the specification words it, over a list in memory: the naive answer that the index must agree with. */
 import type { Resource } from '@medplum/fhirtypes';
-import type { StringFilter } from '../../src/fhir/search-filter.ts';
+import type { StringFilter, TokenFilter } from '../../src/fhir/search-filter.ts';
 import type { QuantityValue, SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search-query.ts';
-import { folded, type SearchValueSink } from '../../src/fhir/search-values.ts';
+import { folded, type SearchValueSink, searchParameterKey } from '../../src/fhir/search-values.ts';
 import { canonicalUnit, canonicalValue } from '../../src/fhir/ucum.ts';
 import { extractors } from './search-writer.ts';
 
@@ -57,24 +57,26 @@ function sortKey({ parameter, descending }: SearchSort, resource: Resource): str
   return descending ? sorted.at(-1) : sorted[0];
 }
 
-function valuesOf(parameter: ValueFilter['parameter'], resource: Resource): Value[] {
-  if (parameter.code === '_id')
+function valuesOf(parameter: ValueFilter['parameter'], resource: Resource, rows?: TokenFilter['rows']): Value[] {
+  if (parameter.code === '_id') {
     return [{ kind: 'token', system: '', code: resource.id as string, text: '', element: 0 }];
+  }
+  const key = rows === undefined ? parameter.key : searchParameterKey(parameter.type, `${parameter.code}:${rows}`);
   const values: Value[] = [];
+  const add = (param: number, value: Value) => {
+    if (param === key) values.push(value);
+  };
   const sink: SearchValueSink = {
-    token: (key, system, code, element, text) => {
-      if (parameter.kind === 'token' || key !== parameter.key)
-        values.push({ kind: 'token', system, code, text, element });
-    },
-    reference: (_, target, element) => void values.push({ kind: 'reference', target, element }),
-    date: (_, low, high, element) => void values.push({ kind: 'date', low, high, element }),
-    string: (_, text, element) => void values.push({ kind: 'string', text, element }),
-    quantity: (_, low, high, system, code, unit, element) =>
-      void values.push({ kind: 'quantity', low, high, system, code, unit, element }),
-    uri: (_, text, element) => void values.push({ kind: 'uri', text, element }),
+    token: (param, system, code, element, text) => add(param, { kind: 'token', system, code, text, element }),
+    reference: (param, target, element) => add(param, { kind: 'reference', target, element }),
+    date: (param, low, high, element) => add(param, { kind: 'date', low, high, element }),
+    string: (param, text, element) => add(param, { kind: 'string', text, element }),
+    quantity: (param, low, high, system, code, unit, element) =>
+      add(param, { kind: 'quantity', low, high, system, code, unit, element }),
+    uri: (param, text, element) => add(param, { kind: 'uri', text, element }),
   };
   extractors.extractorOf(parameter)(resource, sink);
-  return values.filter(({ kind }) => kind === (parameter.kind === 'number' ? 'quantity' : parameter.kind));
+  return values;
 }
 
 function holds(filter: SearchFilter, resource: Resource, all: readonly Resource[]): boolean {
@@ -114,7 +116,10 @@ function holds(filter: SearchFilter, resource: Resource, all: readonly Resource[
     case 'terms':
       throw new Error(`${filter.kind} is not modelled`);
     case 'missing':
-      return (valuesOf(filter.parameter, resource).length === 0) === filter.missing;
+      return (
+        (valuesOf(filter.parameter, resource).length === 0 &&
+          valuesOf(filter.parameter, resource, 'identifier').length === 0) === filter.missing
+      );
     default: {
       const found = elementsOf(filter, resource).length > 0;
       return filter.kind === 'token' && filter.not ? !found : found;
@@ -137,7 +142,7 @@ function names(target: string, { resourceType, id, ...content }: Resource): bool
 
 /** The `element` of each value that the condition is about and finds. */
 function elementsOf(filter: ValueFilter, resource: Resource): number[] {
-  return valuesOf(filter.parameter, resource)
+  return valuesOf(filter.parameter, resource, filter.kind === 'token' ? filter.rows : undefined)
     .filter((value) => matches(filter as MatchedFilter, value))
     .map(({ element }) => element);
 }
