@@ -26,7 +26,7 @@ import { filterExpression } from './search-filter-expression.ts';
 import { includesOf, type SearchInclude } from './search-includes.ts';
 import { placeOf, shown } from './search-names.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
-import { elementsView, type SearchView } from './search-view.ts';
+import { elementsView, type SearchView, summaryView } from './search-view.ts';
 
 export { SUPPORTED_MODIFIERS } from './search-criterion.ts';
 export type {
@@ -279,20 +279,11 @@ class Draft {
   }
 
   #summary(value: string): void {
-    switch (value) {
-      case 'false':
-        return;
-      case 'count':
-        this.#countOnly = true;
-        return;
-      case 'true':
-      case 'text':
-      case 'data':
-        if (this.#view !== undefined) throw new InvalidSearch('Give _summary or _elements, not both');
-        this.#view = { kind: value === 'true' ? 'summary' : value };
-        return;
-      default:
-        throw new InvalidSearch('A summary is one of true, text, data, count, false');
+    const view = summaryView(value);
+    if (view === 'count') this.#countOnly = true;
+    else if (view !== undefined) {
+      if (this.#view !== undefined) throw new InvalidSearch('Give _summary or _elements, not both');
+      this.#view = view;
     }
   }
 

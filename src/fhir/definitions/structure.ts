@@ -30,6 +30,8 @@ export type ElementDigest = {
   readonly constraints?: readonly ConstraintDigest[];
   /** A value without `id` and `extension` of its own, such as Element.id and Extension.url. */
   readonly bare?: true;
+  /** Part of the summary of a resource. */
+  readonly summary?: true;
 };
 
 export type TypeDigest = {
@@ -74,6 +76,7 @@ type ElementSource = {
   readonly min: number;
   readonly max: string;
   readonly representation?: readonly string[];
+  readonly isSummary?: boolean;
   readonly contentReference?: string;
   readonly type?: readonly {
     readonly code: string;
@@ -118,6 +121,7 @@ function digestElement(element: ElementSource, structure: StructureDefinitionSou
     ...(element.binding === undefined ? {} : { binding: digestBinding(element.binding) }),
     ...(constraints.length === 0 ? {} : { constraints }),
     ...(element.representation?.includes('xmlAttr') ? { bare: true as const } : {}),
+    ...(element.isSummary === true ? { summary: true as const } : {}),
   };
 }
 
