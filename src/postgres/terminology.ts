@@ -189,11 +189,19 @@ function resourcesOf(rows: readonly Row[], text: Texts): TerminologyResources {
       Promise.all(
         rows.filter(({ type }) => type === 'ConceptMap').map((row): Promise<ConceptMap> => text<'ConceptMap'>(row)),
       ),
+    codeSystems: async () =>
+      rows
+        .filter(({ type }) => type === 'CodeSystem')
+        .map(({ url, version, content }) => ({ url, version, content: content ?? '' })),
     supplements: (url) =>
       Promise.all(
         rows
           .filter((row) => row.content === 'supplement' && row.about?.split('|')[0] === url)
           .map((row): Promise<CodeSystem> => text<'CodeSystem'>(row)),
       ),
+    codeSystems: async () =>
+      rows
+        .filter(({ type, url }) => type === 'CodeSystem' && url !== '')
+        .map((row) => ({ ...row, content: row.content ?? '' })),
   };
 }

@@ -19,8 +19,22 @@ export type TerminologyResources = {
   systemOfAllCodes(valueSetUrl: string): Promise<CodeSystem | undefined>;
   /** Every concept map, the clinic's own first. */
   conceptMaps(): Promise<readonly ConceptMap[]>;
+  /** What is known of every code system, supplements too, without reading them. */
+  codeSystems(): Promise<readonly CodeSystemHead[]>;
   /** Code systems with `content` supplement that add to this one. */
   supplements(systemUrl: string): Promise<readonly CodeSystem[]>;
+  /** What code systems there are. */
+  codeSystems(): Promise<readonly CodeSystemHead[]>;
+};
+
+/** `content` as in CodeSystem.content. */
+export type CodeSystemHead = { readonly url: string; readonly version: string | undefined; readonly content: string };
+
+export type CodeSystemHead = {
+  readonly url: string;
+  readonly version: string | undefined;
+  /** 'complete', 'not-present', … */
+  readonly content: string;
 };
 
 /** What is known of a resource without reading it. */
@@ -64,6 +78,8 @@ export function joined(first: TerminologyResources, second: TerminologyResources
     byId: async (type, id) => (await first.byId(type, id)) ?? second.byId(type, id),
     systemOfAllCodes: async (url) => (await first.systemOfAllCodes(url)) ?? second.systemOfAllCodes(url),
     conceptMaps: async () => [...(await first.conceptMaps()), ...(await second.conceptMaps())],
+    codeSystems: async () => [...(await first.codeSystems()), ...(await second.codeSystems())],
     supplements: async (url) => [...(await first.supplements(url)), ...(await second.supplements(url))],
+    codeSystems: async () => [...(await first.codeSystems()), ...(await second.codeSystems())],
   };
 }

@@ -47,7 +47,9 @@ export function shippedTerminology(): TerminologyResources {
     byId: (...asked) => resources().byId(...asked),
     systemOfAllCodes: (url) => resources().systemOfAllCodes(url),
     conceptMaps: () => resources().conceptMaps(),
+    codeSystems: () => resources().codeSystems(),
     supplements: (url) => resources().supplements(url),
+    codeSystems: () => resources().codeSystems(),
   };
 }
 
@@ -76,10 +78,12 @@ export function terminologyIn(entries: readonly Entry[]): TerminologyResources {
     systemOfAllCodes: async (url) => wholeSets.get(url)?.read() as CodeSystem | undefined,
     conceptMaps: async () =>
       entries.filter(({ type }) => type === 'ConceptMap').map((entry) => entry.read() as ConceptMap),
+    codeSystems: async () => systems,
     supplements: async (url) =>
       systems
         .filter(({ content, about }) => content === 'supplement' && about === url)
         .map((entry) => entry.read() as CodeSystem),
+    codeSystems: async () => systems,
   };
 }
 
