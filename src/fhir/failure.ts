@@ -58,3 +58,15 @@ export function issue(code: IssueCode, diagnostics: string, expression?: string,
     ...(message === undefined ? {} : { message }),
   };
 }
+
+/** Codes of issues about rules, as against the shape of what was sent. */
+const OF_RULES: ReadonlySet<IssueCode> = new Set(['invariant', 'business-rule']);
+
+/**
+ * The refusal of a resource: `business-rule` (422) where it is well formed and breaks rules alone, else `invalid` (400).
+ *
+ * @see https://hl7.org/fhir/R4/http.html#create (Rejecting Updates)
+ */
+export function invalidResource(issues: readonly Issue[]): Failure {
+  return new Failure(issues.every(({ code }) => OF_RULES.has(code)) ? 'business-rule' : 'invalid', issues);
+}

@@ -71,7 +71,8 @@ export class MethodNotAllowed extends FailureWithHeaders {
   constructor(method: string, allowed: readonly string[]) {
     const allow = allowed.join(', ');
     const diagnostics = `${method} is not possible here. Possible: ${allow === '' ? 'nothing' : allow}`;
-    super('method-not-allowed', { severity: 'error', code: 'not-supported', diagnostics }, { allow });
+    const message = 'MSG_OP_NOT_ALLOWED';
+    super('method-not-allowed', { severity: 'error', code: 'not-supported', diagnostics, message }, { allow });
   }
 }
 

@@ -114,10 +114,16 @@ function methodsAt(routes: Routes, target: Target, isResourceType: (name: string
   const { type, id, member, shape } = target;
   for (const name of [type, member]) {
     if (name === '' || isResourceType(name) || (name === '*' && name === member)) continue;
-    throw new Failure('not-found', issue('not-supported', `FHIR R4 has no resource type ${quoted(name)}`));
+    throw new Failure(
+      'not-found',
+      issue('not-supported', `FHIR R4 has no resource type ${quoted(name)}`, undefined, 'MSG_UNKNOWN_TYPE'),
+    );
   }
   if (id !== '' && !ID.test(id)) {
-    throw new Failure('invalid', issue('value', 'An id is 1 to 64 of the characters A-Z a-z 0-9 - and .'));
+    throw new Failure(
+      'invalid',
+      issue('value', 'An id is 1 to 64 of the characters A-Z a-z 0-9 - and .', 'http.id', 'MSG_ID_INVALID'),
+    );
   }
   const own = type === '' ? shape : `/${type}${shape}`;
   const pattern = routes[own] === undefined && type !== '' ? `/:type${shape}` : own;
@@ -125,7 +131,12 @@ function methodsAt(routes: Routes, target: Target, isResourceType: (name: string
   if (methods === undefined || Object.keys(methods).length === 0) {
     throw new Failure(
       'not-found',
-      issue('not-supported', 'There is nothing at this url. See /metadata for what there is'),
+      issue(
+        'not-supported',
+        'There is nothing at this url. See /metadata for what there is',
+        undefined,
+        'MSG_UNKNOWN_OPERATION',
+      ),
     );
   }
   return { pattern, methods };

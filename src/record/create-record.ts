@@ -28,6 +28,7 @@ export function createRecord(parts: RecordParts): ClinicRecord {
       return store.historyByTime(query);
     },
     search: (query) => store.search(query),
+    searchText: (query, base) => store.searchText(query, base),
     everything: (query) => store.everything(query),
     changeMeta: (request, context) => changeMeta(parts, request, context),
     metaInUse: (types) => metaInUse(store, types),
@@ -38,10 +39,11 @@ export function createRecord(parts: RecordParts): ClinicRecord {
 
 function present(stored: StoredResource | undefined, type: string, id: string): StoredResource {
   if (stored === undefined) throw notFound(type, id);
-  if (stored.deleted) throw new Failure('deleted', issue('deleted', `${type}/${id} was deleted.`));
+  if (stored.deleted)
+    throw new Failure('deleted', issue('deleted', `${type}/${id} was deleted.`, undefined, 'MSG_DELETED_ID'));
   return stored;
 }
 
 function notFound(type: string, id: string): Failure {
-  return new Failure('not-found', issue('not-found', `${type}/${id} is not known here.`));
+  return new Failure('not-found', issue('not-found', `${type}/${id} is not known here.`, undefined, 'MSG_NO_EXIST'));
 }

@@ -3,7 +3,7 @@
  * and with everything listed that must be looked up first.
  */
 import type { Resource } from '@medplum/fhirtypes';
-import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import { Failure, type Issue, invalidResource, issue } from '../fhir/failure.ts';
 import { keepDigits } from '../fhir/json.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
 import { EXTENSION } from '../kap/codes.ts';
@@ -21,13 +21,21 @@ export type { ConditionalReference, Draft, Prepared, RecordParts } from './draft
  * A unit of work of several requests states a linked graph, so each of its references must lead somewhere: to another
  * entry, to a stored resource, or out of this service. A single write may refer to what is not here yet.
  *
- * @throws Failure `invalid` (FHIR's own rules) or `business-rule` (the clinic's), with every issue
+ * @throws Failure `invalid` (no valid FHIR) or `business-rule` (invariants and the clinic's rules alone), with every issue
  */
 export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): Prepared {
   const issues: Issue[] = [];
-  const drafts = requests.map((request) => draftOf(parts, request, issues));
-  if (issues.length > 0) throw new Failure('invalid', issues);
-  applyClinicRules(drafts);
+  const wellFormed: Draft[] = [];
+  const drafts = requests.map((request) => {
+    const found: Issue[] = [];
+    const draft = draftOf(parts, request, found);
+    if (!found.some(({ code }) => code === 'structure' || code === 'required')) wellFormed.push(draft);
+    issues.push(...found);
+    return draft;
+  });
+  // The clinic's rules read resources of the right shape; what they find is said together with the rest.
+  issues.push(...clinicRuleIssues(wellFormed, wellFormed));
+  if (issues.length > 0) throw invalidResource(issues);
   const byFullUrl = fullUrlsOf(drafts);
   const linked = collectReferences(parts, drafts, byFullUrl);
   return { drafts, byFullUrl, ...linked };
@@ -63,6 +71,12 @@ export function errorsIn(parts: RecordParts, resource: unknown, place: string): 
  * @throws Failure `business-rule`
  */
 export function applyClinicRules(drafts: readonly Draft[], among = drafts): void {
+  const refused = clinicRuleIssues(drafts, among);
+  if (refused.length > 0) throw new Failure('business-rule', refused);
+}
+
+/** Labels the drafts; what refuses them is returned. */
+function clinicRuleIssues(drafts: readonly Draft[], among: readonly Draft[]): Issue[] {
   const refused: Issue[] = [];
   const notes = psychotherapyNotesIn(among);
   for (const draft of drafts) {
@@ -72,7 +86,7 @@ export function applyClinicRules(drafts: readonly Draft[], among = drafts): void
     refused.push(...found.map((issue) => ({ ...issue, expression: placeWithin(issue.expression, draft.place) })));
     if ('resource' in labels) draft.resource = keepDigits(draft.resource, labels.resource);
   }
-  if (refused.length > 0) throw new Failure('business-rule', refused);
+  return refused;
 }
 
 function psychotherapyNotesIn(drafts: readonly Draft[]): ReadonlySet<string> {
@@ -95,10 +109,12 @@ function policyFindings(resource: Resource): readonly Issue[] {
 /** What url and body say differently. */
 function mismatches({ method, type, id, place }: WriteRequest, resource: Resource | undefined): Issue[] {
   if (resource?.resourceType !== undefined && resource.resourceType !== type) {
-    return [issue('invalid', `The url says ${type}, the resource is another type.`, `${place}.resourceType`)];
+    const diagnostics = `The url says ${type}, the resource is another type.`;
+    return [issue('invalid', diagnostics, `${place}.resourceType`, 'MSG_RESOURCE_TYPE_MISMATCH')];
   }
   if (method === 'PUT' && id !== undefined && resource?.id !== id) {
-    return [issue('invalid', `The resource must have the id that the url names.`, `${place}.id`)];
+    const message = resource?.id === undefined ? 'MSG_RESOURCE_ID_MISSING' : 'MSG_RESOURCE_ID_MISMATCH';
+    return [issue('invalid', 'The resource must have the id that the url names.', `${place}.id`, message)];
   }
   return [];
 }

@@ -101,7 +101,7 @@ function unknownElement(name: string, place: Place, definitions: Definitions): I
       : suggestion === undefined
         ? ''
         : `: did you mean ${suggestion}?`;
-  return issue('structure', `${shown} in ${where}${hint}`, `${place.expression}${asStep(name)}`);
+  return issue('structure', `${shown} in ${where}${hint}`, `${place.expression}${asStep(name)}`, 'MSG_UNKNOWN_CONTENT');
 }
 
 function severalChoices(found: readonly (string | number)[], place: Place, definitions: Definitions): Issue {

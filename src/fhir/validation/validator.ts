@@ -79,7 +79,7 @@ function typeOf(
   issues: Issue[],
 ): string | undefined {
   if (typeof resource !== 'object' || resource === null || Array.isArray(resource)) {
-    issues.push(issue('structure', 'Expected a resource: a JSON object with a resourceType', place));
+    issues.push(issue('structure', 'Expected a resource: a JSON object with a resourceType', place, 'MSG_JSON_OBJECT'));
     return undefined;
   }
   const type: unknown = Object.hasOwn(resource, 'resourceType') ? (resource as FhirNode).resourceType : undefined;
@@ -92,7 +92,7 @@ function typeOf(
   } else {
     const suggestion = nearest(type, definitions.resourceTypes);
     const hint = suggestion === undefined ? '' : `: did you mean ${suggestion}?`;
-    issues.push(issue('structure', `Unknown resource type ${type}${hint}`, where));
+    issues.push(issue('structure', `Unknown resource type ${type}${hint}`, where, 'MSG_UNKNOWN_TYPE'));
   }
   return undefined;
 }

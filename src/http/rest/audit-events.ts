@@ -26,7 +26,10 @@ export const readAuditEvent: Interaction = {
     const { id } = request.target;
     const body = EVENT_ID.test(id) ? await request.clinic.auditReader.read(id) : undefined;
     if (body === undefined) {
-      throw new Failure('not-found', issue('not-found', `AuditEvent/${id} is not known here.`));
+      throw new Failure(
+        'not-found',
+        issue('not-found', `AuditEvent/${id} is not known here.`, undefined, 'MSG_NO_EXIST'),
+      );
     }
     return { status: 200, headers: { etag: 'W/"1"' }, body, audit: [logUsed(request, 'read', undefined)] };
   },
@@ -182,7 +185,10 @@ function cursorOf({ recorded, id }: RecordedEvent): string {
 function placeOf(cursor: string): { recorded: string; id: string } {
   const [recorded = '', id = ''] = Buffer.from(cursor, 'base64url').toString('latin1').split(' ');
   if (!EVENT_ID.test(id) || Number.isNaN(Date.parse(recorded))) {
-    throw new Failure('invalid', issue('value', 'The _cursor is not one that this service gave', 'http._cursor'));
+    throw new Failure(
+      'invalid',
+      issue('value', 'The _cursor is not one that this service gave', 'http._cursor', 'MSG_PARAM_INVALID'),
+    );
   }
   return { recorded, id };
 }

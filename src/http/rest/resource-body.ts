@@ -13,11 +13,17 @@ import { requireJsonBody } from '../media-types.ts';
 export function resourceInBody(request: FhirRequest, expected: string): Resource {
   requireJsonBody(request.headers['content-type']);
   if (request.body.length === 0) {
-    throw new Failure('invalid', issue('required', `The body is empty. Send a ${expected} as JSON`));
+    throw new Failure(
+      'invalid',
+      issue('required', `The body is empty. Send a ${expected} as JSON`, undefined, 'MSG_RESOURCE_REQUIRED'),
+    );
   }
   const value = parseJson(request.body);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Failure('invalid', issue('structure', `The body is not a JSON object. Send a ${expected}`));
+    throw new Failure(
+      'invalid',
+      issue('structure', `The body is not a JSON object. Send a ${expected}`, undefined, 'MSG_JSON_OBJECT'),
+    );
   }
   return value as Resource;
 }
