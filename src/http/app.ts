@@ -14,7 +14,7 @@ import { type Dependency, readiness } from './health.ts';
 import { FHIR_JSON } from './media-types.ts';
 import type { Metrics } from './metrics.ts';
 import { createRequestLog, type RequestLog } from './request-log.ts';
-import { capabilityStatement } from './rest/capabilities.ts';
+import { metadata } from './rest/metadata.ts';
 import { smartConfiguration } from './rest/smart-configuration.ts';
 
 export type AppParts = {
@@ -81,18 +81,11 @@ function fhirServices(parts: AppParts, log: RequestLog): ReadonlyMap<string, Fhi
   const served = { routes, searchParameters: parts.searchParameters, version: parts.version, startedAt: parts.now() };
   const services = new Map<string, FhirService>();
   for (const clinic of parts.clinics.values()) {
-    let statement: string | undefined;
     services.set(clinic.name, {
       clinic,
       routes,
       open: new Map<string, MakeDocument>([
-        [
-          '/metadata',
-          () => {
-            statement ??= capabilityStatement(served, clinic);
-            return { body: statement, contentType: FHIR_JSON };
-          },
-        ],
+        ['/metadata', metadata(served, clinic)],
         ['/.well-known/smart-configuration', () => ({ body: smartConfiguration(clinic), contentType: JSON_TYPE })],
         [
           '/.well-known/jwks.json',

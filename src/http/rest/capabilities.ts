@@ -1,14 +1,23 @@
-/** The CapabilityStatement, made from the routes and parameters that are served. @see https://hl7.org/fhir/R4/http.html#capabilities */
+/**
+ * The CapabilityStatement, made from the routes and parameters that are served: what stands in it can be called.
+ *
+ * @see https://hl7.org/fhir/R4/http.html#capabilities
+ * @see https://hl7.org/fhir/R4/capabilitystatement.html
+ */
 import type {
   CapabilityStatement,
-  CapabilityStatementRestResource,
-  CapabilityStatementRestResourceInteraction,
-  CapabilityStatementRestResourceSearchParam,
+  CapabilityStatementRest,
+  CapabilityStatementRestInteraction,
+  CapabilityStatementRestResourceOperation,
+  CapabilityStatementRestSecurity,
 } from '@medplum/fhirtypes';
+import { COMPARTMENT_TYPES } from '../../fhir/compartments.ts';
+import { Failure, issue } from '../../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import { US_CORE_GUIDES, US_CORE_SERVER } from '../../fhir/us-core-profiles.ts';
 import type { Clinic } from '../exchange.ts';
 import type { Routes } from '../routes.ts';
-import { auditSearchCodes } from './audit-events.ts';
+import { capabilitiesOfType, operationsAt, searchParamsOfAll } from './capabilities-of-type.ts';
 
 export type Served = {
   readonly routes: Routes;
@@ -17,82 +26,88 @@ export type Served = {
   readonly startedAt: Date;
 };
 
+export type CapabilityMode = 'full' | 'normative' | 'terminology';
+
+/** @param query of the url @throws Failure `invalid` for a mode that R4 has not */
+export function modeIn(query: string): CapabilityMode {
+  const mode = new URLSearchParams(query).get('mode') || 'full';
+  if (mode === 'full' || mode === 'normative' || mode === 'terminology') return mode;
+  throw new Failure('invalid', issue('value', 'The mode is full, normative or terminology', 'http.mode'));
+}
+
+/** Resource types that are normative in R4, of all that are not abstract. */
+export const NORMATIVE_TYPES: ReadonlySet<string> = new Set([
+  'Binary',
+  'Bundle',
+  'CapabilityStatement',
+  'CodeSystem',
+  'Observation',
+  'OperationDefinition',
+  'OperationOutcome',
+  'Parameters',
+  'Patient',
+  'StructureDefinition',
+  'ValueSet',
+]);
+
 /** JSON text; the same for every request to a clinic while the process lives. */
-export function capabilityStatement(served: Served, clinic: Clinic): string {
-  const { definitions } = served.searchParameters;
+export function capabilityStatement(served: Served, clinic: Clinic, mode: 'full' | 'normative'): string {
   const statement: CapabilityStatement = {
     resourceType: 'CapabilityStatement',
     status: 'active',
-    date: served.startedAt.toISOString(),
+    // By the day: processes that were started together say the same.
+    date: served.startedAt.toISOString().slice(0, 10),
     kind: 'instance',
+    instantiates: [US_CORE_SERVER],
     software: { name: 'kap-bridge', version: served.version },
     implementation: { description: `Record of the clinic ${clinic.name}`, url: clinic.base },
     fhirVersion: '4.0.1',
-    format: ['application/fhir+json', 'json'],
-    rest: [
-      {
-        mode: 'server',
-        security: securityOf(),
-        resource: definitions.resourceTypes.map((type) => resourceOf(served, type)),
-        interaction: [{ code: 'transaction' }, { code: 'batch' }],
-      },
-    ],
+    format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
+    implementationGuide: [...US_CORE_GUIDES],
+    rest: [restOf(served, mode)],
   };
   return JSON.stringify(statement);
 }
 
-function securityOf() {
+function restOf(served: Served, mode: 'full' | 'normative'): CapabilityStatementRest {
+  const { routes, searchParameters } = served;
+  const { resourceTypes } = searchParameters.definitions;
+  const types = mode === 'full' ? resourceTypes : resourceTypes.filter((type) => NORMATIVE_TYPES.has(type));
+  const operation = operationsAt(routes, '');
   return {
-    cors: false,
-    service: [
-      {
-        coding: [{ system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code: 'SMART-on-FHIR' }],
-      },
-    ],
-    description: 'Bearer tokens with SMART v2 system scopes, checked for each type and interaction',
+    mode: 'server',
+    security: SECURITY,
+    resource: types.map((type) => capabilitiesOfType(type, routes, searchParameters)),
+    interaction: systemInteractions(routes),
+    searchParam: searchParamsOfAll(searchParameters),
+    ...(operation.length === 0 ? {} : { operation: operation as CapabilityStatementRestResourceOperation[] }),
+    compartment: COMPARTMENT_TYPES.map((type) => `http://hl7.org/fhir/CompartmentDefinition/${type.toLowerCase()}`),
   };
 }
 
-function resourceOf({ routes, searchParameters }: Served, type: string): CapabilityStatementRestResource {
-  const own = (pattern: string) => routes[`/${type}${pattern}`] ?? routes[`/:type${pattern}`] ?? {};
-  const interactions = ['', '/:id', '/:id/_history', '/:id/_history/:version'].flatMap((pattern) =>
-    Object.values(own(pattern)).map(({ name }) => name),
+function systemInteractions(routes: Routes): CapabilityStatementRestInteraction[] {
+  const names = ['/', '/_search', '/_history'].flatMap((pattern) =>
+    Object.values(routes[pattern] ?? {}).map(({ name }) => name),
   );
-  const writes = interactions.includes('update');
-  const parameters = [...searchParameters.of(type).values()].filter(
-    ({ stored, code }) => stored !== 'none' && (type !== 'AuditEvent' || auditSearchCodes.has(code)),
-  );
-  const references = parameters.filter(({ kind }) => kind === 'reference').map(({ code }) => `${type}:${code}`);
-  const operations = Object.keys(routes)
-    .filter((pattern) => pattern.startsWith(`/${type}/`) && pattern.includes('/$'))
-    .map((pattern) => pattern.slice(pattern.indexOf('$') + 1));
-  return {
-    type: type as NonNullable<CapabilityStatementRestResource['type']>,
-    interaction: [...new Set(interactions)].map((code) => ({
-      code: code as NonNullable<CapabilityStatementRestResourceInteraction['code']>,
-    })),
-    versioning: writes ? 'versioned-update' : 'no-version',
-    readHistory: interactions.includes('vread'),
-    updateCreate: writes,
-    conditionalCreate: writes,
-    conditionalRead: writes ? 'full-support' : 'not-supported',
-    conditionalUpdate: writes,
-    conditionalDelete: writes ? 'single' : 'not-supported',
-    referencePolicy: ['literal', 'local'],
-    ...(references.length === 0 || !writes ? {} : { searchInclude: references }),
-    searchParam: parameters.map(({ code, kind, url }) => ({
-      name: code,
-      definition: url,
-      type: kind as NonNullable<CapabilityStatementRestResourceSearchParam['type']>,
-    })),
-    ...(operations.length === 0
-      ? {}
-      : { operation: operations.map((name) => ({ name, definition: operationUrl(type, name) })) }),
-  };
+  // One interaction takes both kinds of Bundle.
+  const codes = names.flatMap((name) => (name === 'transaction' ? ['transaction', 'batch'] : [name]));
+  return [...new Set(codes)].map((code) => ({ code: code as NonNullable<CapabilityStatementRestInteraction['code']> }));
 }
 
-function operationUrl(type: string, name: string): string {
-  return name === 'apply'
-    ? `http://hl7.org/fhir/OperationDefinition/${type}-${name}`
-    : `https://kap.example.org/fhir/OperationDefinition/${type}-${name}`;
-}
+const SECURITY: CapabilityStatementRestSecurity = {
+  cors: true,
+  service: [
+    {
+      coding: [
+        {
+          system: 'http://terminology.hl7.org/CodeSystem/restful-security-service',
+          code: 'SMART-on-FHIR',
+          display: 'SMART-on-FHIR',
+        },
+      ],
+      text: 'SMART Backend Services',
+    },
+  ],
+  description: 'Bearer tokens with SMART v1 and v2 system scopes, checked for each type and interaction',
+};
