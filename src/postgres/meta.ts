@@ -7,7 +7,10 @@ import type { MetaInUse } from '../record/store.ts';
 import { numberArray } from './arrays.ts';
 
 // The trigger of the table keeps what stood there, and lets nothing else be changed.
-const REPLACE = 'update resource_version set content = $3 where rid = $1 and version = $2';
+// The current row is written anew, so that whoever read it before notices (CurrentRow.seen).
+const REPLACE = `
+with current as (update resource set version = version where rid = $1)
+update resource_version set content = $3 where rid = $1 and version = $2`;
 
 export async function replaceMeta(client: PoolClient, rid: string, version: number, content: string): Promise<void> {
   await client.query({ name: 'replace-meta', text: REPLACE, values: [rid, version, content] });

@@ -18,8 +18,8 @@ import { everythingReader } from './everything.ts';
 import { gathered } from './gathered.ts';
 import { historyByTime, historyOfOne } from './history.ts';
 import { metaInUse, replaceMeta } from './meta.ts';
-import { type NewWrite, writeAllNew, writeChange } from './record-write.ts';
-import { type CursorKey, matchMany, matchOne, search } from './search.ts';
+import { type StraightWrite, writeAllStraight, writeChange } from './record-write.ts';
+import { type CursorKey, matchMany, matchOne, search, searchText } from './search.ts';
 import { inTransaction } from './transaction.ts';
 
 export type RecordStoreOptions = {
@@ -36,18 +36,20 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { clinic, pool, registry, cursorKey } = options;
   const readCurrent = currentReader(pool);
   const newRids = rowIds();
-  const writeTogether = gathered((writes: readonly NewWrite[]) => writeAllNew(pool, clinic, writes), 16);
+  const writeTogether = gathered((writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes), 16);
   return {
     read: (type, id) => readCurrent({ type, id }),
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
     history: (type, id, page) => historyOfOne(pool, type, id, page),
     historyByTime: (query) => historyByTime(pool, query, cursorKey),
     search: (query: SearchQuery) => search(pool, query, { cursorKey }),
+    searchText: (query: SearchQuery, base) => searchText(pool, query, base, { cursorKey }),
     everything: everythingReader(pool, registry, cursorKey),
     metaInUse: (types, limit) => metaInUse(pool, registry, types, limit),
     match: (criterion: Criterion) => matchOne(pool, criterion, registry),
     newRids: (count) => newRids(pool, count),
-    writeNew: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
+    current: currentRowReader(pool),
+    writeStraight: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
     transaction: (work) => inTransaction(pool, (client) => work(unitOfWork(client, options, newRids))),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };
@@ -70,6 +72,13 @@ const UTC = `to_char(v.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS
 
 const READ = `
 select wanted.at::integer, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
+  from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, at)
+  join resource r on r.type = wanted.type and r.id = wanted.id
+  join resource_version v on v.rid = r.rid and v.version = r.version`;
+
+const READ_CURRENT = `
+select wanted.at::integer, r.rid, r.xmin::text::bigint as seen, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted,
+       v.method, r.patient_id, v.content
   from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, at)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;
@@ -104,6 +113,19 @@ function currentReader(pool: Pool): ReadCurrent {
     });
     const found = new Array<StoredResource | undefined>(keys.length);
     for (const row of rows) found[row.at - 1] = stored(row);
+    return found;
+  }, 256);
+}
+
+function currentRowReader(pool: Pool): RecordStore['current'] {
+  return gathered(async (keys: readonly ResourceKey[]) => {
+    const { rows } = await pool.query<Row & { at: number; seen: string }>({
+      name: 'record-current',
+      text: READ_CURRENT,
+      values: keyArrays(keys),
+    });
+    const found = new Array<CurrentRow | undefined>(keys.length);
+    for (const row of rows) found[row.at - 1] = { ...stored(row), rid: row.rid, seen: row.seen };
     return found;
   }, 256);
 }
@@ -232,7 +254,7 @@ function patientsOf(rows: readonly { readonly patient_id: string }[]): ReadonlyS
   return new Set(rows.map((row) => row.patient_id));
 }
 
-function unitOfWork(client: PoolClient, { clinic, registry }: RecordStoreOptions, newRids: RowIds): UnitOfWork {
+function unitOfWork(client: PoolClient, { clinic, pool, registry }: RecordStoreOptions, newRids: RowIds): UnitOfWork {
   return {
     newRids: (count) => newRids(client, count),
     async lockPatients(patientIds, resources) {

@@ -2,6 +2,13 @@
 import type { Resource } from '@medplum/fhirtypes';
 import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import type { Draft, RecordParts } from './drafts.ts';
+import {
+  type MadeProvenance,
+  type MadeVersion,
+  provenancesOf,
+  provenanceText,
+  type TellingContext,
+} from './provenance.ts';
 import type { StoredResource, WriteResult } from './record.ts';
 import { addDifference, SearchColumns } from './search-rows.ts';
 import type { CurrentRow, NewRids, NewVersion } from './store.ts';
@@ -13,6 +20,8 @@ export type Settled = {
   readonly current: CurrentRow | undefined;
   /** The current version is the answer, whatever the draft says (a conditional create that matched). */
   readonly keep: boolean;
+  /** Written by the service's own rules, and not by the caller. */
+  readonly byService?: boolean;
 };
 
 type Outcome = { readonly effect: WriteResult['effect']; readonly stored: StoredResource };
@@ -29,10 +38,12 @@ export async function assemble(
   parts: RecordParts,
   newRids: NewRids,
   settled: readonly Settled[],
+  context: TellingContext,
   now: Date,
 ): Promise<Assembled> {
   const outcome = new Map<Draft, Outcome>();
   const versions: NewVersion[] = [];
+  const made: MadeVersion[] = [];
   const added = new SearchColumns();
   const removed = new SearchColumns();
   const isNew = ({ draft, current, keep }: Settled) => current === undefined && !keep && draft.method !== 'DELETE';
@@ -51,8 +62,50 @@ export async function assemble(
         ? 'created'
         : 'updated';
     outcome.set(one.draft, { effect, stored: version });
+    made.push(madeVersion(one, version, effect));
   }
-  return { outcome, versions: parentsFirst(versions, settled), added, removed };
+  const told = await tell(parts, newRids, provenancesOf(made, context, now), added, now);
+  return { outcome, versions: [...parentsFirst(versions, settled), ...told], added, removed };
+}
+
+const ACTIVITY = { created: 'CREATE', updated: 'UPDATE', deleted: 'DELETE' } as const;
+
+function madeVersion(one: Settled, version: NewVersion, effect: keyof typeof ACTIVITY): MadeVersion {
+  return {
+    version,
+    activity: ACTIVITY[effect],
+    content: () => one.draft.resource ?? (parseJson((one.current as CurrentRow).content) as Resource),
+    byService: one.byService === true,
+  };
+}
+
+/** The versions of the Provenances; their search rows join the others. */
+async function tell(
+  parts: RecordParts,
+  newRids: NewRids,
+  provenances: readonly MadeProvenance[],
+  added: SearchColumns,
+  now: Date,
+): Promise<NewVersion[]> {
+  if (provenances.length === 0) return [];
+  const lastUpdated = now.toISOString();
+  const rids = await newRids(provenances.length);
+  return provenances.map(({ resource, patientId }, i) => {
+    const rid = rids[i] as string;
+    parts.extract(resource, added.sinkFor(rid, patientId));
+    return {
+      rid,
+      type: 'Provenance',
+      id: resource.id as string,
+      version: 1,
+      lastUpdated,
+      deleted: false,
+      method: 'POST',
+      patientId,
+      content: provenanceText(resource, lastUpdated),
+      intent: 'put',
+    };
+  });
 }
 
 function versionOf(parts: RecordParts, one: Settled, rids: Iterator<string>, now: Date): NewVersion | undefined {
@@ -64,6 +117,7 @@ function deletion({ draft, current }: Settled, now: Date): NewVersion | undefine
   if (current === undefined || current.deleted) return undefined;
   return {
     rid: current.rid,
+    ...seenOf(current),
     type: draft.type,
     id: current.id,
     version: current.version + 1,
@@ -91,6 +145,7 @@ function nextVersion(
   const lastUpdated = current === undefined ? now.toISOString() : later(now, current);
   return {
     rid: current?.rid ?? (rids.next().value as string),
+    ...seenOf(current),
     type: draft.type,
     id,
     version,
@@ -101,6 +156,10 @@ function nextVersion(
     content: textOf(resource, id, version, lastUpdated),
     intent: (resource as { status?: string }).status === 'entered-in-error' ? 'entered-in-error' : 'put',
   };
+}
+
+function seenOf(current: CurrentRow | undefined): Pick<NewVersion, 'seen'> {
+  return current?.seen === undefined ? {} : { seen: current.seen };
 }
 
 /** The number of the version that a draft ends with. */

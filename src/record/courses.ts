@@ -14,6 +14,7 @@ import { defaultPolicy, type Policy, policyOf } from '../kap/policy.ts';
 import type { Refusal } from '../kap/rules/outcome.ts';
 import type { Settled } from './assemble.ts';
 import type { Draft, RecordParts } from './drafts.ts';
+import { RULES_ENGINE } from './rules-engine.ts';
 import type { Change, UnitOfWork } from './store.ts';
 
 /** The types that a rule reads or writes. */
@@ -57,9 +58,6 @@ type Coded = { readonly coding?: readonly { readonly system?: string }[] };
 function isOurs(concept: Coded | undefined): boolean {
   return concept?.coding?.some(({ system }) => system === SYSTEM.kap) ?? false;
 }
-
-/** Who wrote the findings; stored with the clinic's protocol. */
-export const RULES_ENGINE = { reference: 'Device/kap-rules-engine', display: 'KAP rules engine' };
 
 export type Evaluated = { readonly settled: readonly Settled[]; readonly courses: Change['courses'] };
 
@@ -224,7 +222,14 @@ async function settleFindings(
     const own = written.get(key);
     if (own !== undefined) own.draft.resource = keepDigits(own.draft.resource as Resource, upsert);
     else if (isStored(key)) stored.push(upsert);
-    else added.push({ draft: findingDraft(upsert), id: upsert.id as string, current: undefined, keep: false });
+    else
+      added.push({
+        draft: findingDraft(upsert),
+        id: upsert.id as string,
+        current: undefined,
+        keep: false,
+        byService: true,
+      });
   }
   if (stored.length > 0) {
     const rows = await unit.lockCurrent(
@@ -233,7 +238,7 @@ async function settleFindings(
     const byKey = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
     for (const upsert of stored) {
       const current = byKey.get(`${upsert.resourceType}/${upsert.id}`);
-      added.push({ draft: findingDraft(upsert), id: upsert.id as string, current, keep: false });
+      added.push({ draft: findingDraft(upsert), id: upsert.id as string, current, keep: false, byService: true });
     }
   }
   return added;

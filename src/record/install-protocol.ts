@@ -3,8 +3,8 @@
  * signs the findings of the rules. What the clinic has already, in whatever version, is left as it is.
  */
 import type { Resource } from '@medplum/fhirtypes';
-import { RULES_ENGINE } from './courses.ts';
 import type { ClinicRecord, WriteContext, WriteRequest } from './record.ts';
+import { RULES_ENGINE } from './rules-engine.ts';
 import type { RecordStore } from './store.ts';
 
 const rulesEngine: Resource = {

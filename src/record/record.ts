@@ -126,4 +126,6 @@ export type WriteContext = AuditContext & {
    * @throws Failure `forbidden` when the caller may not search that type
    */
   readonly requireSearch?: (type: string, place: string) => void;
+  /** The header X-Provenance: who changed what, in the words of the caller (provenance.ts). */
+  readonly provenance?: string;
 };

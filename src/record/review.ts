@@ -23,7 +23,7 @@ async function reviewCourse(parts: RecordParts, patientId: string, context: Writ
     await unit.lockPatients([patientId], []);
     const now = parts.now();
     const { settled, courses } = await evaluatePatients(parts, unit, [patientId], [], now);
-    const { versions, added, removed } = await assemble(parts, unit.newRids, settled, now);
+    const { versions, added, removed } = await assemble(parts, unit.newRids, settled, context, now);
     const event = { context, interaction: context.interaction, action: 'E', outcome: 0, entities: versions } as const;
     const audit = versions.length === 0 ? [] : restEvents(event, [patientId], now);
     await unit.write({ versions, added, removed, audit, courses });

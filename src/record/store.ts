@@ -7,17 +7,23 @@ import type { AuditRow } from '../audit/event.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingPage, EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
-import type { HistoryPage, SearchPage, StoredResource } from './record.ts';
+import type { HistoryPage, SearchPage, SearchText, StoredResource } from './record.ts';
 import type { SearchColumns } from './search-rows.ts';
 
 export type ResourceKey = { readonly type: string; readonly id: string };
 
 /** The current row of a resource, with the text of its current version. */
-export type CurrentRow = StoredResource & { readonly rid: string };
+export type CurrentRow = StoredResource & {
+  readonly rid: string;
+  /** Another one as soon as anything of the row has changed; only where it was read without a lock. */
+  readonly seen?: string;
+};
 
 /** One version to append. Version 1 is a new resource. */
 export type NewVersion = StoredResource & {
   readonly rid: string;
+  /** Of the current row that this version follows: it is written only while that is unchanged. */
+  readonly seen?: string;
   /** What an EHR is told: the new state, or that the entry was a mistake. */
   readonly intent: 'put' | 'entered-in-error';
 };
@@ -40,6 +46,16 @@ export type Expectation = {
   /** These resources exist. */
   readonly existing: readonly ResourceKey[];
 };
+
+/**
+ * What became of a write without locks; nothing is written but for `written`. `inCourse`: the rules must be evaluated
+ * first. `changed`: a current row is not what it was when it was read.
+ */
+export type StraightAnswer =
+  | 'written'
+  | 'changed'
+  | { readonly inCourse: readonly string[] }
+  | { readonly missing: readonly ResourceKey[] };
 
 export type Criterion = { readonly type: string; readonly criteria: string };
 
@@ -91,18 +107,15 @@ export type RecordStore = {
   history(type: string, id: string, page: { count: number; cursor?: string }): Promise<HistoryPage>;
   historyByTime(query: HistoryQuery): Promise<HistoryPage>;
   search(query: SearchQuery): Promise<SearchPage>;
+  searchText(query: SearchQuery, base: string): Promise<SearchText>;
   everything(query: EverythingQuery): Promise<EverythingPage>;
   metaInUse(types: readonly string[], limit: number): Promise<MetaInUse>;
   match(criterion: Criterion): Promise<readonly Match[]>;
   readonly newRids: NewRids;
-  /**
-   * Writes new resources in one round trip when the expectation holds, else writes nothing.
-   * `in-course`: the rules must be evaluated first.
-   */
-  writeNew(
-    change: Change,
-    expectation: Expectation,
-  ): Promise<'written' | 'in-course' | { readonly missing: readonly ResourceKey[] }>;
+  /** The current row as of now, without a lock. */
+  current(key: ResourceKey): Promise<CurrentRow | undefined>;
+  /** Writes in one round trip where the expectation holds and the rows read before are unchanged, else nothing. */
+  writeStraight(change: Change, expectation: Expectation): Promise<StraightAnswer>;
   transaction<T>(work: (unit: UnitOfWork) => Promise<T>): Promise<T>;
   /** Patients whose rules must be looked at again, oldest first. */
   coursesDue(now: Date, limit: number): Promise<readonly string[]>;

@@ -1,32 +1,25 @@
 /**
  * The write path: requests in, one transaction, results out.
  *
- * New resources of patients outside a course need no lock and nothing looked up: they are written in one round trip
- * under an expectation that the statement itself checks. Everything else (updates, conditions, courses with their
- * rules) takes its locks first, always in the same order (patients, criteria, rows; each sorted), so that two units
- * of work wait for each other and never deadlock.
+ * Writes by id of patients outside a course need no lock: they are written under an expectation that the statement
+ * itself checks (straight.ts). Everything else (conditions, courses with their rules) takes its locks first, always in
+ * the same order (patients, criteria, rows; each sorted), so that two units of work wait for each other and never
+ * deadlock.
  */
 import type { Resource } from '@medplum/fhirtypes';
-import { type AuditRow, restEvent } from '../audit/event.ts';
 import { Failure, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
-import { type Assembled, assemble, type Settled, versionMade } from './assemble.ts';
-import {
-  checkVersion,
-  conditionOf,
-  type Identities,
-  idOf,
-  keyOf,
-  refuseTaken,
-  refuseTwice,
-  settleConditions,
-} from './conditions.ts';
-import { concernsCourse, evaluateCourses, startsCourse } from './courses.ts';
+import { assemble, versionMade } from './assemble.ts';
+import { checkVersion, conditionOf, idOf, keyOf, refuseTaken, refuseTwice, settleConditions } from './conditions.ts';
+import { evaluateCourses } from './courses.ts';
 import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
 import { linkEntries, missingReferences } from './links.ts';
 import { applyPatches } from './patched.ts';
-import type { StoredResource, WriteContext, WriteRequest, WriteResult } from './record.ts';
-import type { Change, CurrentRow, UnitOfWork } from './store.ts';
+import { type TellingContext, telling } from './provenance.ts';
+import type { WriteContext, WriteRequest, WriteResult } from './record.ts';
+import type { CurrentRow, UnitOfWork } from './store.ts';
+import { writeStraight } from './straight.ts';
+import { changeOf, resultsOf, settle } from './write-change.ts';
 
 /** @see ClinicRecord.write */
 export async function write(
@@ -36,7 +29,8 @@ export async function write(
 ): Promise<readonly WriteResult[]> {
   const prepared = prepare(parts, requests);
   requireSearches(prepared, context);
-  const results = (await writeStraight(parts, prepared, context)) ?? (await writeLocked(parts, prepared, context));
+  const told = telling(parts, context);
+  const results = (await writeStraight(parts, prepared, told)) ?? (await writeLocked(parts, prepared, told));
   parts.committed();
   return results;
 }
@@ -47,37 +41,6 @@ function requireSearches({ drafts, conditional }: Prepared, { requireSearch }: W
   for (const { type, place } of conditional) requireSearch(type, place);
 }
 
-/** One round trip for new resources; undefined when something has to be looked up after all. */
-async function writeStraight(
-  parts: RecordParts,
-  prepared: Prepared,
-  context: WriteContext,
-): Promise<readonly WriteResult[] | undefined> {
-  const { drafts, conditional } = prepared;
-  const isStraight =
-    conditional.length === 0 &&
-    drafts.every(({ method, id, resource }) => method === 'POST' && id !== undefined && !startsCourse(resource));
-  if (!isStraight) return undefined;
-  const { byFullUrl } = prepared;
-  linkEntries(parts, drafts, { byFullUrl, references: new Map(), idOf: ({ id }) => id, versionOf: () => 1 });
-  const now = parts.now();
-  const assembled = await assemble(
-    parts,
-    parts.store.newRids,
-    drafts.map((draft) => ({ draft, id: draft.id as string, current: undefined, keep: false })),
-    now,
-  );
-  const outsideCourse = new Set<string>();
-  for (const { type, patientId } of assembled.versions) {
-    if (patientId !== null && concernsCourse(type)) outsideCourse.add(patientId);
-  }
-  const change = { ...changeOf(drafts, assembled, context, now), courses: [] };
-  const answer = await parts.store.writeNew(change, { outsideCourse: [...outsideCourse], existing: prepared.existing });
-  if (answer === 'in-course') return undefined;
-  if (answer !== 'written') throw missingReferences(prepared, answer.missing);
-  return resultsOf(drafts, assembled);
-}
-
 /** A race for a new id, or a deadlock with another program: the next attempt sees the other's work. */
 const RETRYABLE = new Set(['23505', '40001', '40P01']);
 const ATTEMPTS = 4;
@@ -85,7 +48,7 @@ const ATTEMPTS = 4;
 async function writeLocked(
   parts: RecordParts,
   prepared: Prepared,
-  context: WriteContext,
+  context: TellingContext,
 ): Promise<readonly WriteResult[]> {
   const texts = prepared.drafts.map(({ resource }) => resource && stringifyJson(resource));
   for (let attempt = 1; ; attempt++) {
@@ -110,7 +73,7 @@ async function attemptLocked(
   parts: RecordParts,
   unit: UnitOfWork,
   prepared: Prepared,
-  context: WriteContext,
+  context: TellingContext,
 ): Promise<readonly WriteResult[]> {
   const { drafts } = prepared;
   const { identities, wished, references } = await settleConditions(parts, unit, prepared);
@@ -144,7 +107,7 @@ async function attemptLocked(
   refuseTaken(wished, current);
   const settled = drafts.flatMap((draft) => settle(draft, identities, current));
   const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
-  const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], now);
+  const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], context, now);
   await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });
   return resultsOf(drafts, assembled);
 }
@@ -187,53 +150,4 @@ function patientsOf(parts: RecordParts, drafts: readonly Draft[]): string[] {
     if (patientId !== null) patients.add(patientId);
   }
   return [...patients].sort();
-}
-
-/** Pairs a draft with its current version; a draft with nothing to do is left out. */
-function settle(draft: Draft, identities: Identities, currentRows: ReadonlyMap<string, CurrentRow>): Settled[] {
-  const id = idOf(draft, identities);
-  if (id === undefined) return [];
-  const current = currentRows.get(`${draft.type}/${id}`);
-  checkVersion(draft, current);
-  const isThere = current !== undefined && !current.deleted;
-  return [{ draft, id, current, keep: draft.request.ifNoneExist !== undefined && isThere }];
-}
-
-function changeOf(
-  drafts: readonly Draft[],
-  assembled: Assembled,
-  context: WriteContext,
-  now: Date,
-): Omit<Change, 'courses'> {
-  const { versions, added, removed } = assembled;
-  return { versions, added, removed, audit: auditOf(drafts, assembled, context, now) };
-}
-
-/**
- * One event for each patient concerned, with what was written about that patient. What was already there is answered,
- * too: it was seen, and is audited; so is the attempt to delete what is not there.
- */
-function auditOf(drafts: readonly Draft[], { outcome }: Assembled, context: WriteContext, now: Date): AuditRow[] {
-  const { interaction } = context;
-  const touched = Map.groupBy(
-    [...outcome.values()].map(({ stored }) => stored),
-    ({ patientId }) => patientId,
-  );
-  if (touched.size === 0) {
-    const entities = drafts.flatMap(({ type, id }) => (id === undefined ? [] : [{ type, id }]));
-    const action = drafts.length === 1 ? 'D' : 'E';
-    return [restEvent({ context, interaction, action, outcome: 0, entities }, now)];
-  }
-  return [...touched].map(([patientId, entities]) =>
-    restEvent({ context, interaction, action: actionOf(entities, outcome.size), outcome: 0, patientId, entities }, now),
-  );
-}
-
-function actionOf([only]: readonly StoredResource[], touched: number): 'C' | 'U' | 'D' | 'E' {
-  if (only === undefined || touched > 1) return 'E';
-  return only.deleted ? 'D' : only.version === 1 ? 'C' : 'U';
-}
-
-function resultsOf(drafts: readonly Draft[], { outcome }: Assembled): WriteResult[] {
-  return drafts.map((draft) => outcome.get(draft) ?? { effect: 'unchanged' });
 }
