@@ -7,5 +7,9 @@ import type { AuditRow } from './event.ts';
  * written, and then the answer is 503.
  */
 export type AuditTrail = {
+  /** A request begins that may have rows to write: others may wait a moment to be written together with them. */
+  begun(): void;
+  /** It was answered. Every `begun` has one. */
+  ended(): void;
   record(rows: AuditRow | readonly AuditRow[]): Promise<void>;
 };

@@ -47,6 +47,8 @@ export async function serveFhir(
   response: ServerResponse,
 ): Promise<void> {
   const startedAt = performance.now();
+  const { trail } = service.clinic;
+  trail.begun();
   const requestId = requestIdOf(request.headers['x-request-id']);
   const target = targetOf(request.method ?? 'GET', request.url ?? '/');
   const attempt: Attempt = { context: contextOf(service.clinic, request, requestId), target };
@@ -56,12 +58,14 @@ export async function serveFhir(
     const made = open === undefined ? await interact(service, request, attempt) : await open;
     attempt.form ??= answerForm(request.headers.accept, target.query);
     answer = inForm(made, attempt.form, service.xml, target.method);
-    if (answer.audit.length > 0) await service.clinic.trail.record(answer.audit);
+    if (answer.audit.length > 0) await trail.record(answer.audit);
     for (const fault of answer.unexpected ?? []) service.log.failed(requestId, fault);
   } catch (error) {
     const refused = await refuse(service, attempt, error);
     const form = attempt.form ?? answerFormOfRefusal(request.headers.accept, target.query);
     answer = inForm(refused, form, service.xml, target.method);
+  } finally {
+    trail.ended();
   }
   send(response, answer, requestId, corsHeaders(service.corsOrigins, request.headers));
   service.log.answered({
@@ -221,8 +225,10 @@ function send(
     return;
   }
   headers['content-type'] ??= FHIR_JSON;
-  headers['content-length'] = Buffer.byteLength(answer.body);
-  response.writeHead(answer.status, headers).end(answer.body);
+  const bytes = Buffer.byteLength(answer.body);
+  headers['content-length'] = bytes;
+  // As many bytes as characters is plain ASCII, which needs no encoder.
+  response.writeHead(answer.status, headers).end(answer.body, bytes === answer.body.length ? 'latin1' : 'utf8');
 }
 
 function requestIdOf(given: string | string[] | undefined): string {

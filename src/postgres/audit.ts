@@ -1,8 +1,9 @@
 /**
  * The audit trail: rows of requests that no unit of work writes, gathered into common commits, and the reading of all.
  *
- * A row waits for no timer: when the writer is idle it is written at once; while two insertions are on their way the next
- * ones gather. So a single request pays one commit, and many at once share one.
+ * A commit costs far more than a row in it, so the rows of requests that are answered at the same time share one. A row
+ * whose request is alone is written at once. Otherwise the rows of half of the requests under way go together, the other
+ * half being worked on meanwhile, and no row waits longer than a millisecond for company.
  */
 import type { AuditRow } from '../audit/event.ts';
 import type { AuditReader, RecordedEvent } from '../audit/reader.ts';
@@ -12,6 +13,7 @@ import { Failure, issue } from '../fhir/failure.ts';
 import type { Pool } from './pool.ts';
 
 const MAX_IN_FLIGHT = 2;
+const COMPANY_MS = 1;
 const MAX_ROWS = 512;
 /** More than this waiting means that the database does not keep up: the next request is refused at once. */
 const MAX_WAITING_ROWS = 20_000;
@@ -31,8 +33,20 @@ export function createAuditTrail(pool: Pool): GroupCommit {
   let queue: Entry[] = [];
   let waiting = 0;
   let inFlight = 0;
+  let underWay = 0;
+  let looksSoon = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  /** Writes what waits, if it is half of what is under way; else after a moment. */
+  const look = (): void => {
+    if (queue.length === 0 || inFlight >= MAX_IN_FLIGHT) return;
+    if (2 * queue.length >= underWay) pump();
+    else timer ??= setTimeout(pump, COMPANY_MS);
+  };
 
   const pump = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
     while (inFlight < MAX_IN_FLIGHT && queue.length > 0) {
       const batch = takeBatch();
       inFlight += 1;
@@ -48,7 +62,7 @@ export function createAuditTrail(pool: Pool): GroupCommit {
         .finally(() => {
           inFlight -= 1;
           for (const entry of batch) waiting -= entry.rows.length;
-          pump();
+          look();
         });
     }
   };
@@ -68,6 +82,12 @@ export function createAuditTrail(pool: Pool): GroupCommit {
 
   return {
     waiting: () => waiting,
+    begun: () => {
+      underWay += 1;
+    },
+    ended: () => {
+      underWay -= 1;
+    },
     record: (given) => {
       const rows = Array.isArray(given) ? (given as readonly AuditRow[]) : [given as AuditRow];
       if (rows.length === 0) return Promise.resolve();
@@ -76,7 +96,12 @@ export function createAuditTrail(pool: Pool): GroupCommit {
       return new Promise((resolve, reject) => {
         queue.push({ rows, done: resolve, failed: (error) => reject(notWritten(error)) });
         // After the current turn, so that requests which arrived together are written together.
-        if (queue.length === 1) setImmediate(pump);
+        if (looksSoon) return;
+        looksSoon = true;
+        setImmediate(() => {
+          looksSoon = false;
+          look();
+        });
       });
     },
   };

@@ -13,6 +13,7 @@ let isWritable = true;
 beforeAll(async () => {
   service = await startTestService({
     trail: (real) => ({
+      ...real,
       record: (rows) =>
         isWritable
           ? real.record(rows)
