@@ -109,8 +109,9 @@ async function transaction(
     });
   }
   const asked = requests.flatMap((request, at) => (request.kind === 'ask' ? [[{ at, request }]] : []));
+  // The writes are committed: whatever happens now is the affair of the entry that asked.
   await together(asked, async ({ at, request }) => {
-    answers[at] = await request.answer();
+    answers[at] = await request.answer().catch((error: unknown) => ({ kind: 'refused', error }) as const);
   });
   return answers;
 }

@@ -10,6 +10,7 @@ import { parseJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
 import { applyClinicRules, type Draft, errorsIn, type Prepared, type RecordParts } from './drafts.ts';
 import { collectReferences } from './links.ts';
+import { Refusals } from './refusals.ts';
 import type { CurrentRow } from './store.ts';
 
 export type Patched = {
@@ -33,17 +34,20 @@ export function applyPatches(
   const patched = drafts.filter(({ method }) => method === 'PATCH');
   if (patched.length === 0) return { drafts: [], existing: [] };
   const before = new Set<string>();
-  const issues: Issue[] = [];
+  const refusals = new Refusals();
   for (const draft of patched) {
-    const current = parseJson(present(draft, currentOf(draft)).content) as Resource;
+    const row = refusals.collect(() => present(draft, currentOf(draft)));
+    if (row === undefined) continue;
+    const current = parseJson(row.content) as Resource;
     rewriteReferences(current, (reference) => void before.add(reference));
     const { resourceType, id } = current;
-    const result = (draft.request.patch as NonNullable<typeof draft.request.patch>)(current);
-    const found = faultsOf(parts, result, resourceType, id);
-    issues.push(...found.map((each) => placed(each, draft)));
-    draft.resource = result as Resource;
+    const result = refusals.collect(() => applied(draft, current));
+    if (result === undefined) continue;
+    const found = faultsOf(parts, result.value, resourceType, id);
+    refusals.add('invalid', ...found.map((each) => placed(each, draft)));
+    draft.resource = result.value as Resource;
   }
-  if (issues.length > 0) throw new Failure('invalid', issues);
+  refusals.throwIfAny();
   applyClinicRules(patched, drafts);
   const { conditional, existing } = collectReferences(parts, patched, byFullUrl, drafts);
   if (conditional.length > 0) {
@@ -54,6 +58,19 @@ export function applyPatches(
     );
   }
   return { drafts: patched, existing: existing.filter(({ type, id }) => !before.has(`${type}/${id}`)) };
+}
+
+function applied(draft: Draft, current: Resource): { readonly value: unknown } {
+  const { patch } = draft.request;
+  try {
+    return { value: patch?.(current) };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(
+      error.code,
+      error.issues.map((each) => placed(each, draft)),
+    );
+  }
 }
 
 function present({ type, place }: Draft, current: CurrentRow | undefined): CurrentRow {
@@ -78,6 +95,6 @@ function faultsOf(parts: RecordParts, result: unknown, type: string, id: string 
 
 /** In a Bundle the place in the request is the entry's patch; where in the result it is, the words say. */
 function placed(found: Issue, { place, type }: Draft): Issue {
-  if (place === type) return found;
+  if (place === type || found.expression?.startsWith('Bundle.')) return found;
   return { ...found, diagnostics: `${found.diagnostics} (${found.expression}, once patched)`, expression: place };
 }
