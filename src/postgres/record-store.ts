@@ -3,6 +3,8 @@ import type { Pool, PoolClient } from 'pg';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import { searchParameterKey } from '../fhir/search-values.ts';
+import type { Terminology } from '../fhir/terminology/port.ts';
+import { searchTerminology } from '../fhir/terminology/search-terms.ts';
 import type { StoredResource } from '../record/record.ts';
 import type {
   Change,
@@ -19,7 +21,8 @@ import { gathered } from './gathered.ts';
 import { historyByTime, historyOfOne } from './history.ts';
 import { metaInUse, replaceMeta } from './meta.ts';
 import { type StraightWrite, writeAllStraight, writeChange } from './record-write.ts';
-import { type CursorKey, matchMany, matchOne, search, searchText } from './search.ts';
+import { type CursorKey, matchMany, matchOne, type SearchOptions, search, searchText } from './search.ts';
+import { terminologyOf } from './terminology.ts';
 import { inTransaction } from './transaction.ts';
 
 export type RecordStoreOptions = {
@@ -30,10 +33,18 @@ export type RecordStoreOptions = {
   readonly registry: SearchParameterRegistry;
   /** Signs the cursors of search and history. */
   readonly cursorKey: CursorKey;
+  /** Told of a search for words, so that those of new texts are indexed soon. */
+  readonly searchedWords?: () => void;
 };
 
 export function createRecordStore(options: RecordStoreOptions): RecordStore {
-  const { clinic, pool, registry, cursorKey } = options;
+  const { clinic, pool, registry, cursorKey, searchedWords } = options;
+  const terminology = terminologyFor(pool);
+  const searching: SearchOptions = {
+    cursorKey,
+    terminology,
+    ...(searchedWords === undefined ? {} : { searchedWords }),
+  };
   const readCurrent = currentReader(pool);
   const newRids = rowIds();
   const writeTogether = gathered((writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes), 16);
@@ -42,17 +53,26 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     readVersion: (type, id, version) => readVersion(pool, type, id, version),
     history: (type, id, page) => historyOfOne(pool, type, id, page),
     historyByTime: (query) => historyByTime(pool, query, cursorKey),
-    search: (query: SearchQuery) => search(pool, query, { cursorKey }),
-    searchText: (query: SearchQuery, base) => searchText(pool, query, base, { cursorKey }),
+    search: (query: SearchQuery) => search(pool, query, searching),
+    searchText: (query: SearchQuery, base) => searchText(pool, query, base, searching),
     everything: everythingReader(pool, registry, cursorKey),
     metaInUse: (types, limit) => metaInUse(pool, registry, types, limit),
-    match: (criterion: Criterion) => matchOne(pool, criterion, registry),
+    match: (criterion: Criterion) => matchOne(pool, criterion, registry, terminology),
     newRids: (count) => newRids(pool, count),
     current: currentRowReader(pool),
     writeStraight: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
     transaction: (work) => inTransaction(pool, (client) => work(unitOfWork(client, options, newRids))),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };
+}
+
+const terminologies = new WeakMap<Pool, Terminology>();
+
+/** One for each pool: it keeps what it has expanded. */
+function terminologyFor(pool: Pool): Terminology {
+  const known = terminologies.get(pool) ?? searchTerminology(() => terminologyOf(pool).open());
+  terminologies.set(pool, known);
+  return known;
 }
 
 type Row = {
@@ -270,7 +290,7 @@ function unitOfWork(client: PoolClient, { clinic, pool, registry }: RecordStoreO
       const values = [textArray(criteria.map(({ type, criteria: text }) => `${clinic} ${type}?${text}`))];
       await client.query({ name: 'lock-criteria', text: LOCK_CRITERIA, values });
     },
-    match: (criteria) => matchMany(client, criteria, registry),
+    match: (criteria) => matchMany(client, criteria, registry, terminologyFor(pool)),
     async lockCurrent(keys) {
       if (keys.length === 0) return [];
       const values = keyArrays(keys);

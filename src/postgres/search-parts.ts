@@ -24,6 +24,23 @@ export function partsOf(query: SearchQuery): readonly Part[] {
   }));
 }
 
+/** Whether `_text` or `_content` stands anywhere in it. */
+export function asksForWords(filter: SearchFilter): boolean {
+  switch (filter.kind) {
+    case 'fulltext':
+      return true;
+    case 'any':
+    case 'all':
+      return filter.filters.some(asksForWords);
+    case 'not':
+    case 'chain':
+    case 'has':
+      return asksForWords(filter.filter);
+    default:
+      return false;
+  }
+}
+
 // ---- one form for what means the same
 
 function simplified({ type, filters, sort }: SearchPart): SearchPart {

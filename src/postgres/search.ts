@@ -8,11 +8,13 @@ import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { parseSearch, type SearchQuery } from '../fhir/search-query.ts';
 import { indexable, key64 } from '../fhir/search-values.ts';
-import type { SearchPage } from '../record/record.ts';
+import type { Terminology } from '../fhir/terminology/port.ts';
+import { resolveTerms } from '../fhir/terminology/resolve-terms.ts';
+import type { SearchPage, SearchText } from '../record/record.ts';
 import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
 import { includedWith } from './search-includes.ts';
 import { orderBy, pageText } from './search-page.ts';
-import { type Part, partsOf } from './search-parts.ts';
+import { asksForWords, type Part, partsOf } from './search-parts.ts';
 import type { Position } from './search-plan.ts';
 import { type Client, type Run, runnerOn } from './search-run.ts';
 import { Statement } from './search-sql.ts';
@@ -23,6 +25,10 @@ export type { CursorKey } from './search-cursor.ts';
 
 export type SearchOptions = {
   readonly cursorKey: CursorKey;
+  /** What `:in`, `:not-in`, `:below` and `:above` mean. */
+  readonly terminology: Terminology;
+  /** Told of a search for words (`_text`, `_content`), before it is answered. */
+  readonly searchedWords?: () => void;
   /** A search that takes longer is refused; 10 s when absent. */
   readonly limitMs?: number;
 };
@@ -30,11 +36,8 @@ export type SearchOptions = {
 /** @throws Failure `invalid` for a cursor that is not of this search, and with too-costly for one that takes too long */
 export async function search(client: Client, query: SearchQuery, options: SearchOptions): Promise<SearchPage> {
   const run = runnerOn(client, options.limitMs);
-  const parts = partsOf(query);
-  const total = await totalOf(run, query, parts);
-  const counted = total === undefined ? {} : { total };
+  const { parts, counted, start } = await beginning(run, query, options);
   if (query.countOnly) return { matches: [], included: [], ...counted };
-  const start = query.cursor === undefined ? undefined : openCursor(query.cursor, query, options.cursorKey);
   const { rows, next } = await pageFrom(run, parts, query.count, start);
   const included = await includedWith(run, query.includes, rows);
   return {
@@ -44,6 +47,31 @@ export async function search(client: Client, query: SearchQuery, options: Search
     ...(next === undefined ? {} : { next: sealCursor(next, query, options.cursorKey) }),
     ...counted,
   };
+}
+
+/** As search, for a query without includes; the page comes as one text, and no row of it is looked at here. */
+export async function searchText(
+  client: Client,
+  query: SearchQuery,
+  base: string,
+  options: SearchOptions,
+): Promise<SearchText> {
+  const run = runnerOn(client, options.limitMs);
+  const { parts, counted, start } = await beginning(run, query, options);
+  if (query.countOnly) return { entries: '', patientIds: [], ...counted };
+  const { next, ...page } = await textFrom(run, parts, query.count, start, base);
+  return { ...page, ...(next === undefined ? {} : { next: sealCursor(next, query, options.cursorKey) }), ...counted };
+}
+
+type Beginning = { parts: readonly Part[]; counted: { total?: number }; start: Position | undefined };
+
+async function beginning(run: Run, query: SearchQuery, options: SearchOptions): Promise<Beginning> {
+  const { cursorKey, terminology, searchedWords } = options;
+  const parts = partsOf(await resolveTerms(query, terminology));
+  if (searchedWords !== undefined && parts.some(({ filters }) => filters.some(asksForWords))) searchedWords();
+  const total = await totalOf(run, query, parts);
+  const start = query.cursor === undefined ? undefined : openCursor(query.cursor, query, cursorKey);
+  return { parts, counted: total === undefined ? {} : { total }, start };
 }
 
 async function totalOf(run: Run, query: SearchQuery, parts: readonly Part[]): Promise<number | undefined> {
@@ -64,8 +92,9 @@ export async function matchOne(
   client: Client,
   criterion: MatchCriterion,
   registry: SearchParameterRegistry,
+  terminology: Terminology,
 ): Promise<readonly MatchedResource[]> {
-  return (await matchMany(client, [criterion], registry))[0] as readonly MatchedResource[];
+  return (await matchMany(client, [criterion], registry, terminology))[0] as readonly MatchedResource[];
 }
 
 /**
@@ -76,6 +105,7 @@ export async function matchMany(
   client: Client,
   criteria: readonly MatchCriterion[],
   registry: SearchParameterRegistry,
+  terminology: Terminology,
 ): Promise<readonly (readonly MatchedResource[])[]> {
   const distinct = new Map(criteria.map((criterion) => [criterionText(criterion), criterion]));
   const parsed = [...distinct].map(([text, criterion]) => ({ text, query: conditionOf(criterion, registry) }));
@@ -86,7 +116,7 @@ export async function matchMany(
   const run = runnerOn(client);
   const found = await matchTokens(run, tokens);
   for (const { text, query } of parsed) {
-    if (!found.has(text)) found.set(text, await matchOf(run, query));
+    if (!found.has(text)) found.set(text, await matchOf(run, await resolveTerms(query, terminology)));
   }
   return criteria.map((criterion) => found.get(criterionText(criterion)) as readonly MatchedResource[]);
 }
@@ -116,6 +146,47 @@ select ${SERVED}, ${order.map((_, i) => `p.k${i}::text as k${i}`).join(', ')}
   return { rows, next: order.map((_, i) => last[`k${i}`] as string | null) };
 }
 
+type TextRow = {
+  entries: string | null;
+  patients: string | null;
+  more: boolean;
+} & Record<`k${number}`, string | null>;
+
+/** The rows of pageFrom as the entries of a searchset. The keys are those of the last one that is shown. */
+async function textFrom(
+  run: Run,
+  parts: readonly Part[],
+  count: number,
+  position: Position | undefined,
+  base: string,
+): Promise<{ entries: string; patientIds: readonly string[]; next?: Position }> {
+  const sql = new Statement();
+  const limit = sql.value('bigint', count + 1);
+  const shown = sql.value('integer', count);
+  const head = sql.value('text', `{"fullUrl":"${base}/`);
+  const { parts: ctes, from, order } = pageText(parts, sql, position, limit);
+  const text = `with ${ctes}, sorted as materialized (
+  select * from ${from} a ${orderBy(order, '')} limit ${limit}
+)
+select string_agg(
+         (${head} || p.type || '/' || p.id || '","resource":') ||
+         case when p.content is null
+              then (select w.content from resource_version w where w.rid = p.rid and w.version = p.version)
+              else p.content end,
+         '${MATCH}},') as entries,
+       string_agg(p.patient_id, ' ') as patients,
+       (select count(*) from sorted) > ${shown} as more,
+       ${order.map((_, i) => `(array_agg(p.k${i}))[${shown}]::text as k${i}`).join(', ')}
+  from (select * from sorted limit ${shown}) p`;
+  const [row] = (await run<TextRow>(text, sql)) as [TextRow];
+  const patientIds = row.patients === null ? [] : [...new Set(row.patients.split(' '))];
+  const entries = row.entries === null ? '' : `${row.entries}${MATCH}}`;
+  if (!row.more) return { entries, patientIds };
+  return { entries, patientIds, next: order.map((_, i) => row[`k${i}`] as string | null) };
+}
+
+const MATCH = ',"search":{"mode":"match"}';
+
 // ---- conditional interactions
 
 function criterionText({ type, criteria }: MatchCriterion): string {
@@ -124,6 +195,13 @@ function criterionText({ type, criteria }: MatchCriterion): string {
 
 function conditionOf({ type, criteria }: MatchCriterion, registry: SearchParameterRegistry): SearchQuery {
   const query = parseSearch(type, new URLSearchParams(criteria), registry, { strict: true });
+  // A condition that is left out, as R4 wants it of one without a value, would let the others guard alone.
+  if (query.ignored.length > 0) {
+    throw new Failure(
+      'invalid',
+      query.ignored.map((each) => ({ ...each, severity: 'error' })),
+    );
+  }
   // Without a condition every resource of the type would match.
   if (query.filters.length > 0) return query;
   throw new Failure('invalid', issue('required', 'A conditional interaction needs at least one search parameter.'));
@@ -132,8 +210,8 @@ function conditionOf({ type, criteria }: MatchCriterion, registry: SearchParamet
 type TokenMatch = { readonly param: number; readonly system: string | undefined; readonly code: string };
 
 function tokenOf({ filters: [filter, ...others] }: SearchQuery): TokenMatch | undefined {
-  if (others.length > 0 || filter?.kind !== 'token' || filter.not || filter.parameter.stored !== 'index')
-    return undefined;
+  if (others.length > 0 || filter?.kind !== 'token' || filter.not || filter.rows !== undefined) return undefined;
+  if (filter.parameter.stored !== 'index') return undefined;
   const [value, ...alternatives] = filter.values;
   const [param, ...parts] = filter.parameter.rows;
   if (alternatives.length > 0 || parts.length > 0 || value?.code === undefined || param === undefined) return undefined;

@@ -6,7 +6,7 @@ import { parseSearch, type SearchQuery } from '../../src/fhir/search-query.ts';
 import { search } from '../../src/postgres/search.ts';
 import { indexTexts } from '../../src/postgres/text-index.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
-import { registry, searchWriter } from './search-writer.ts';
+import { registry, searchWriter, terminology } from './search-writer.ts';
 
 const cursorKey = randomBytes(32);
 let database: TestDatabase;
@@ -32,7 +32,7 @@ function parsed(url: string, compartment?: Compartment): SearchQuery {
 }
 
 async function ids(url: string, compartment?: Compartment): Promise<string[]> {
-  const { matches } = await search(pool(), parsed(url, compartment), { cursorKey });
+  const { matches } = await search(pool(), parsed(url, compartment), { cursorKey, terminology });
   return matches.map(({ id }) => id).sort();
 }
 
@@ -41,7 +41,7 @@ async function inOrder(url: string, compartment?: Compartment): Promise<string[]
   const found: string[] = [];
   let query: SearchQuery = { ...parsed(url, compartment), count: 1 };
   for (;;) {
-    const { matches, next } = await search(pool(), query, { cursorKey });
+    const { matches, next } = await search(pool(), query, { cursorKey, terminology });
     found.push(...matches.map(({ type, id }) => (url.startsWith('?') ? `${type}/${id}` : id)));
     if (next === undefined) return found;
     query = { ...query, cursor: next };
@@ -120,9 +120,9 @@ describe('chained parameters and reverse chaining', () => {
     ['Questionnaire?_has:QuestionnaireResponse:questionnaire:_id=r2', ['q1', 'q2']],
   ])('%s', async (url, expected) => {
     expect(await ids(url)).toEqual(expected);
-    expect((await search(pool(), { ...parsed(url), countOnly: true, total: 'accurate' }, { cursorKey })).total).toBe(
-      expected.length,
-    );
+    expect(
+      (await search(pool(), { ...parsed(url), countOnly: true, total: 'accurate' }, { cursorKey, terminology })).total,
+    ).toBe(expected.length);
   });
 
   test('a deleted resource is no link of a chain', async () => {
@@ -223,6 +223,43 @@ describe('modifiers of tokens, references and uris', () => {
     ['ValueSet?url:above=http://x/a/b/c', ['v1', 'v2']],
   ])('%s', async (url, expected) => {
     expect(await ids(url)).toEqual(expected);
+  });
+});
+
+describe('modifiers that ask a terminology', () => {
+  const coloured = (id: string, code: unknown) => ({ resourceType: 'Observation', id, status: 'final', code });
+  recorded(
+    coloured('r', coding('s', 'red')),
+    coloured('b', coding('s', 'blue')),
+    coloured('c', coding('s', 'crimson')),
+    coloured('x', coding('other', 'red')),
+    coloured('n', { text: 'none' }),
+    { resourceType: 'Patient', id: 'p', gender: 'male' },
+    {
+      resourceType: 'Encounter',
+      id: 'e',
+      status: 'finished',
+      class: { code: 'AMB' },
+      reasonCode: [coding('s', 'red')],
+    },
+  );
+
+  test.each([
+    ['Observation?code:in=urn:colours', ['b', 'r']],
+    ['Observation?code:not-in=urn:colours', ['c', 'n', 'x']],
+    ['Observation?code:below=s|red', ['c', 'r']],
+    ['Observation?code:above=s|crimson', ['c', 'r']],
+    ['Observation?code:below=s|blue,s|red', ['b', 'c', 'r']],
+    ['Encounter?reason-code:in=urn:colours', ['e']],
+  ])('%s', async (url, expected) => {
+    expect(await ids(url)).toEqual(expected);
+  });
+
+  test('a value set that is not known is refused where it stands', async () => {
+    await expect(ids('Observation?code:in=urn:unknown')).rejects.toMatchObject({
+      code: 'invalid',
+      issues: [{ code: 'not-found', expression: 'http.code:in' }],
+    });
   });
 });
 
@@ -346,9 +383,9 @@ describe('several types at once', () => {
     const found = await inOrder(url);
     expect(found.toSorted()).toEqual(expected.toSorted());
     if (url.includes('_sort')) expect(found).toEqual(expected);
-    expect((await search(pool(), { ...parsed(url), countOnly: true, total: 'accurate' }, { cursorKey })).total).toBe(
-      expected.length,
-    );
+    expect(
+      (await search(pool(), { ...parsed(url), countOnly: true, total: 'accurate' }, { cursorKey, terminology })).total,
+    ).toBe(expected.length);
   });
 
   test('of every type, by the time of the last update', async () => {
@@ -417,7 +454,7 @@ describe('includes', () => {
   );
 
   const included = async (url: string) => {
-    const { matches, included: found } = await search(pool(), parsed(url), { cursorKey });
+    const { matches, included: found } = await search(pool(), parsed(url), { cursorKey, terminology });
     const names = found.map(({ type, id }) => `${type}/${id}`);
     expect(new Set([...names, ...matches.map(({ type, id }) => `${type}/${id}`)]).size).toBe(
       names.length + matches.length,
@@ -466,7 +503,7 @@ describe('totals', () => {
   );
 
   test('an estimate is exact while few match, and never less than what was counted', async () => {
-    const total = async (url: string) => (await search(pool(), parsed(url), { cursorKey })).total;
+    const total = async (url: string) => (await search(pool(), parsed(url), { cursorKey, terminology })).total;
     expect(await total('Basic?code=few&_total=estimate&_count=1')).toBe(40);
     expect(await total('Basic?code=many&_total=accurate&_count=1')).toBe(2460);
     expect(await total('Basic?code=many&_total=estimate&_count=1')).toBeGreaterThan(2000);
@@ -485,9 +522,11 @@ describe('a search that would take too long', () => {
       code: { text: `${'word '.repeat(200)}${i}` },
     }));
     await searchWriter(pool()).write(slow as Resource[]);
-    const failure = await search(pool(), parsed('Basic?_content=nothing'), { cursorKey, limitMs: 20 }).catch(
-      (error: unknown) => error,
-    );
+    const failure = await search(pool(), parsed('Basic?_content=nothing'), {
+      cursorKey,
+      terminology,
+      limitMs: 20,
+    }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(Failure);
     expect((failure as Failure).issues[0]).toMatchObject({ code: 'too-costly', severity: 'error' });
     expect(await ids('Basic?_id=b7')).toEqual(['b7']);

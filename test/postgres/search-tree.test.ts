@@ -7,7 +7,7 @@ import { resourceOf } from '../fhir/any-resource.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { anyFilter, conditionsOf } from './any-search.ts';
 import { matchesOf } from './search-model.ts';
-import { registry, searchWriter } from './search-writer.ts';
+import { registry, searchWriter, terminology } from './search-writer.ts';
 
 const cursorKey = randomBytes(32);
 const TYPES = ['Patient', 'Observation', 'Encounter', 'Practitioner', 'Questionnaire', 'QuestionnaireResponse'];
@@ -64,7 +64,7 @@ async function idsOf(query: SearchQuery): Promise<string[]> {
     const page = await search(
       database.clinicPool(),
       { ...query, ...(cursor === undefined ? {} : { cursor }) },
-      { cursorKey },
+      { cursorKey, terminology },
     );
     found.push(...page.matches.map(({ type, id }) => `${type}/${id}`));
     cursor = page.next;
@@ -109,7 +109,7 @@ test('conditions within conditions find what the specification says, in all thei
       const counted = await search(
         database.clinicPool(),
         { ...query, countOnly: true, total: 'accurate' },
-        { cursorKey },
+        { cursorKey, terminology },
       );
       expect(counted.total).toBe(expected.length);
     }),

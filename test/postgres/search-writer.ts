@@ -2,14 +2,26 @@
 import type { Resource } from '@medplum/fhirtypes';
 import type { Pool } from 'pg';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { Failure, issue } from '../../src/fhir/failure.ts';
 import { searchExtractors } from '../../src/fhir/search-extractors.ts';
 import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
+import type { Terminology } from '../../src/fhir/terminology/port.ts';
 import { numberArray, textArray } from '../../src/postgres/arrays.ts';
 import { newTexts, rowArrays } from '../../src/postgres/search-arrays.ts';
 import { SearchColumns } from '../../src/record/search-rows.ts';
 
 export const registry = searchParameterRegistry(loadDefinitions());
 export const extractors = searchExtractors(registry);
+
+/** 'urn:colours' is red and blue of system 's'; below red is crimson. */
+export const terminology: Terminology = {
+  async members(url) {
+    if (url !== 'urn:colours') throw new Failure('not-found', issue('not-found', 'There is no such value set'));
+    return ['red', 'blue'].map((code) => ({ system: 's', code }));
+  },
+  below: async (system, code) => (system === 's' && code === 'red' ? ['red', 'crimson'] : [code]),
+  above: async (system, code) => (system === 's' && code === 'crimson' ? ['crimson', 'red'] : [code]),
+};
 
 export type Written = { readonly rid: string; readonly version: number };
 

@@ -8,7 +8,7 @@ import { resourceOf } from '../fhir/any-resource.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { anyQuery } from './any-search.ts';
 import { compare, matchesOf } from './search-model.ts';
-import { registry, searchWriter } from './search-writer.ts';
+import { registry, searchWriter, terminology } from './search-writer.ts';
 
 const cursorKey = randomBytes(32);
 let database: TestDatabase;
@@ -31,7 +31,7 @@ function parsed(url: string, cursor?: string): SearchQuery {
 }
 
 async function page(url: string, cursor?: string) {
-  return search(pool(), parsed(url, cursor), { cursorKey });
+  return search(pool(), parsed(url, cursor), { cursorKey, terminology });
 }
 
 async function ids(url: string): Promise<string[]> {
@@ -405,7 +405,7 @@ describe('paging', () => {
     await refused('Patient?_count=1&_sort=_id', `${cursor.startsWith('A') ? 'B' : 'A'}${cursor.slice(1)}`);
     await refused('Patient?_count=1&_sort=_id', 'e30');
     await expect(
-      search(pool(), parsed('Patient?_count=1&_sort=_id', cursor), { cursorKey: randomBytes(32) }),
+      search(pool(), parsed('Patient?_count=1&_sort=_id', cursor), { cursorKey: randomBytes(32), terminology }),
     ).rejects.toThrow(Failure);
     expect((await page('Patient?_count=2&_sort=_id', cursor)).matches.map(({ id }) => id)).toEqual(['b', 'c']);
   });
@@ -492,6 +492,7 @@ describe('conditional matches', () => {
           pool(),
           criteria.map((text) => ({ type: 'Patient', criteria: text })),
           registry,
+          terminology,
         )
       ).map((found) => found.map(({ id }) => id));
     expect(
@@ -504,13 +505,13 @@ describe('conditional matches', () => {
         'identifier=s|2',
       ),
     ).toEqual([['b', 'c'], ['a'], [], ['a'], ['c'], ['b', 'c']]);
-    const [match] = await matchOne(pool(), { type: 'Patient', criteria: 'identifier=s|1' }, registry);
+    const [match] = await matchOne(pool(), { type: 'Patient', criteria: 'identifier=s|1' }, registry, terminology);
     expect(match).toEqual({ rid: expect.stringMatching(/^\d+$/), id: 'a', version: 1 });
   });
 
   test('a condition that would match everything, or is unknown, is refused', async () => {
     for (const criteria of ['', '_count=3', 'bogus=1']) {
-      await expect(matchOne(pool(), { type: 'Patient', criteria }, registry)).rejects.toThrow(Failure);
+      await expect(matchOne(pool(), { type: 'Patient', criteria }, registry, terminology)).rejects.toThrow(Failure);
     }
   });
 });

@@ -58,9 +58,7 @@ async function resolved(filter: SearchFilter, terminology: Terminology): Promise
 
 async function tokensOf(filter: TermsFilter, terminology: Terminology): Promise<TokenValue[]> {
   try {
-    const found = await (filter.relation === 'in' || filter.relation === 'not-in'
-      ? membersOf(filter.values, terminology)
-      : relativesOf(filter.relation, filter.values, terminology));
+    const found = await meant(filter, terminology);
     // A plain code has no system of its own: that of its value set is meant.
     return filter.parameter.boundTo.length === 0
       ? found
@@ -76,6 +74,17 @@ async function tokensOf(filter: TermsFilter, terminology: Terminology): Promise<
   }
 }
 
+function meant(filter: TermsFilter, terminology: Terminology): Promise<TokenValue[]> {
+  switch (filter.relation) {
+    case 'in':
+    case 'not-in':
+      return membersOf(filter.values as readonly string[], terminology);
+    case 'below':
+    case 'above':
+      return relativesOf(filter.relation, filter.values as readonly TokenValue[], terminology);
+  }
+}
+
 async function membersOf(valueSets: readonly string[], terminology: Terminology): Promise<TokenValue[]> {
   return (await Promise.all(valueSets.map((url) => terminology.members(url)))).flat();
 }
@@ -87,7 +96,8 @@ async function relativesOf(
 ): Promise<TokenValue[]> {
   const found = values.map(async ({ system, code }): Promise<TokenValue[]> => {
     // Only a system has a hierarchy.
-    if (system === undefined || code === undefined) return [{ ...(system === undefined ? {} : { system }), ...(code === undefined ? {} : { code }) }];
+    if (system === undefined || code === undefined)
+      return [{ ...(system === undefined ? {} : { system }), ...(code === undefined ? {} : { code }) }];
     return (await terminology[relation](system, code)).map((each) => ({ system, code: each }));
   });
   return (await Promise.all(found)).flat();
