@@ -44,6 +44,7 @@ function present(stored: StoredResource | undefined, type: string, id: string): 
   return stored;
 }
 
-function notFound(type: string, id: string): Failure {
+/** In these words whether it never was or may not be seen: the two must not differ. */
+export function notFound(type: string, id: string): Failure {
   return new Failure('not-found', issue('not-found', `${type}/${id} is not known here.`, undefined, 'MSG_NO_EXIST'));
 }

@@ -12,6 +12,7 @@ import { permits, requirePermission } from '../../access/scopes.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
 import type { FhirXml } from '../../fhir/xml.ts';
+import { notFound } from '../../record/create-record.ts';
 import type { StoredResource } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { accepts, asksForFhir, isAnswerable, isXmlBody, mediaType, requireJsonBody } from '../media-types.ts';
@@ -61,7 +62,7 @@ function inOwnForm(general: Interaction, name: 'read' | 'vread'): Interaction {
 async function storedFor({ clinic, target }: FhirRequest, name: 'read' | 'vread'): Promise<StoredResource> {
   const { id, version } = target;
   if (name === 'read') return clinic.record.read('Binary', id);
-  if (!/^[1-9]\d{0,8}$/.test(version)) throw absent(id);
+  if (!/^[1-9]\d{0,8}$/.test(version)) throw notFound('Binary', id);
   return clinic.record.readVersion('Binary', id, Number(version));
 }
 
@@ -99,12 +100,7 @@ function contextOf({ securityContext }: Binary): string | undefined {
 function requireContext({ grant, target }: FhirRequest, context: string | undefined): void {
   if (context === undefined) return;
   const type = /(?:^|\/)([A-Za-z]+)\/[A-Za-z0-9.-]{1,64}(?:\/_history\/.+)?$/.exec(context)?.[1] ?? '*';
-  if (!permits(grant.scopes, type, 'read')) throw absent(target.id);
-}
-
-/** In the very words for one that is not there. */
-function absent(id: string): Failure {
-  return new Failure('not-found', issue('not-found', `Binary/${id} is not known here.`));
+  if (!permits(grant.scopes, type, 'read')) throw notFound('Binary', target.id);
 }
 
 function withinContext(history: Interaction): Interaction {

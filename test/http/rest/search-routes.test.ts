@@ -94,7 +94,7 @@ test.each([
   ['Patient/{one}/Observation?code=29463-7', ['Observation']],
   ['Patient/{one}/Observation?code=other', []],
   ['Patient/{one}/Patient', ['Patient']],
-  ['Patient/{one}/*', ['Condition', 'Encounter', 'Observation', 'Patient']],
+  ['Patient/{one}/*', ['Condition', 'Encounter', 'Observation', 'Patient', 'Provenance']],
   ['Patient/{one}/*?_type=Condition,Encounter', ['Condition', 'Encounter']],
   ['Encounter/{encounter}/Observation', ['Observation']],
   ['Encounter/{encounter}/*', ['Encounter', 'Observation']],
