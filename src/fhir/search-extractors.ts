@@ -7,6 +7,7 @@
  */
 import type { Resource } from '@medplum/fhirtypes';
 import { distinctSink } from './distinct-sink.ts';
+import { APART } from './search-composites.ts';
 import { type Emitter, emitterFor, furtherRows } from './search-emitters.ts';
 import type { PathStep, SearchExpression } from './search-expression.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
@@ -68,7 +69,8 @@ type Step =
 
 type Node = {
   readonly children: Map<string, { readonly step: Step; readonly node: Node }>;
-  readonly emits: { readonly emitter: Emitter; readonly param: number }[];
+  /** `apart`: of no composite, in whatever element it stands. */
+  readonly emits: { readonly emitter: Emitter; readonly param: number; readonly apart?: boolean }[];
 };
 
 /** A place in the tree, and the FHIR type or element path that is there. */
@@ -84,11 +86,13 @@ function compile(
   const root = newNode();
   const problems: string[] = [];
   const computed: Computed[] = [];
+  const composites = registry.composites(type);
   for (const parameter of holders) {
     for (const alternative of parameter.alternatives) {
       try {
-        if (alternative.op === 'path') plant(root, type, alternative.steps, parameter, registry);
-        else computed.push({ param: parameter.key, holds: condition(alternative, type, registry) });
+        if (alternative.op === 'path') {
+          plant(root, type, alternative.steps, parameter, composites.isApart(parameter, alternative), registry);
+        } else computed.push({ param: parameter.key, holds: condition(alternative, type, registry) });
       } catch (error) {
         if (!(error instanceof UnsupportedElement)) throw error;
         problems.push(`${parameter.code}: ${error.message}`);
@@ -96,7 +100,7 @@ function compile(
     }
   }
   for (const parameter of all) plantFurtherRows(root, type, parameter, registry);
-  return { extract: extractorOf(root, registry.compositeElements(type), computed), problems };
+  return { extract: extractorOf(root, composites.elements, computed), problems };
 }
 
 /** Not a Failure: a reason in the list of `unsupported`. */
@@ -107,6 +111,7 @@ function plant(
   type: string,
   steps: readonly PathStep[],
   parameter: TypeSearchParameter,
+  apart: boolean,
   registry: SearchParameterRegistry,
 ): void {
   const places = walk(root, type, steps, registry);
@@ -116,7 +121,7 @@ function plant(
     const emitter = emitterFor(parameter, path);
     if (emitter === undefined) refused.push(path);
     else if (!node.emits.some((emit) => emit.param === parameter.key))
-      node.emits.push({ emitter, param: parameter.key });
+      node.emits.push({ emitter, param: parameter.key, apart });
   }
   // Of a choice without ofType() some types may have no values of this kind (Condition.onset as a date).
   if (refused.length === places.length) {
@@ -238,10 +243,10 @@ type Writer = { readonly emitters: Emitter[]; readonly counted: ReadonlySet<stri
 /** `element` is the text of SearchValueSink's number for what is below the node. */
 function code(node: Node, variable: string, element: string, writer: Writer): string {
   let text = '';
-  for (const { emitter, param } of node.emits) {
+  for (const { emitter, param, apart } of node.emits) {
     let at = writer.emitters.indexOf(emitter);
     if (at < 0) at = writer.emitters.push(emitter) - 1;
-    text += `e${at}(s, ${param}, ${variable}, ${element});\n`;
+    text += `e${at}(s, ${param}, ${variable}, ${apart === true ? APART : element});\n`;
   }
   for (const { step, node: next } of node.children.values()) {
     switch (step.kind) {

@@ -3,15 +3,10 @@
  *
  * @see https://hl7.org/fhir/R4/searchparameter-registry.html
  */
-import type { Definitions, ElementDigest, SearchParameterDigest } from './definitions.ts';
-import {
-  alternatives,
-  expressionText,
-  type PathStep,
-  parseSearchExpression,
-  type SearchExpression,
-} from './search-expression.ts';
-import { typesAt } from './search-paths.ts';
+import type { Definitions, SearchParameterDigest } from './definitions.ts';
+import { type CompositeComponent, type Composites, componentsOf, compositesOf } from './search-composites.ts';
+import { alternatives, expressionText, parseSearchExpression, type SearchExpression } from './search-expression.ts';
+import { elementsAlong, repeats, typesAt } from './search-paths.ts';
 import { searchParameterKey } from './search-values.ts';
 
 /** A search parameter as it applies to one resource type. */
@@ -51,15 +46,12 @@ export type TypeSearchParameter = {
   readonly boundTo: readonly string[];
 };
 
-/** `code` is a parameter of the same type. Its value need not stand in the same element where it is `anywhere`. */
-export type CompositeComponent = { readonly code: string; readonly anywhere: boolean };
-
 export type SearchParameterRegistry = {
   readonly definitions: Definitions;
   /** By code; the parameters of all resources (`_id`, `_tag`, …) included. Compiled at the first call for a type. */
   of(type: string): ReadonlyMap<string, TypeSearchParameter>;
-  /** Repeating elements of the type over which it has composites: their repetitions are kept apart in the index. */
-  compositeElements(type: string): ReadonlySet<string>;
+  /** Which index rows of the type may stand together in a composite. */
+  composites(type: string): Composites;
   /** Where a resource of the type names the patient it is about, each relative to the resource. */
   patientPaths(type: string): readonly SearchExpression[];
 };
@@ -86,8 +78,8 @@ export function searchParameterRegistry(
       }
       return parameters;
     },
-    compositeElements(type) {
-      return compositeElementsOf(type, this.of(type), definitions);
+    composites(type) {
+      return compositesOf(type, this.of(type), definitions);
     },
     patientPaths(type) {
       return patientPathsOf(this.of(type));
@@ -187,7 +179,7 @@ function draftOf(
     key: searchParameterKey(type, digest.code),
     stored: storedAs(digest, found),
     types: valueTypes(type, found, definitions),
-    components: componentsOf(digest, codes),
+    components: componentsOf(digest, found, codes),
   };
 }
 
@@ -207,35 +199,6 @@ function valueTypes(type: string, found: readonly SearchExpression[], definition
       return [...typesAt(type, item.steps, definitions)];
     }),
   );
-}
-
-/** @throws Error when a component is no parameter of the type */
-function componentsOf(
-  { url, component = [] }: SearchParameterDigest,
-  codes: ReadonlyMap<string, string>,
-): readonly CompositeComponent[] {
-  return component.map(({ definition, expression }) => {
-    const code = codes.get(definition);
-    if (code === undefined) throw new Error(`${url} has the component ${definition}, which is not known`);
-    return { code, anywhere: expression.startsWith('%resource') };
-  });
-}
-
-function compositeElementsOf(
-  type: string,
-  parameters: ReadonlyMap<string, TypeSearchParameter>,
-  definitions: Definitions,
-): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const { stored, alternatives: found } of parameters.values()) {
-    if (stored !== 'composite') continue;
-    for (const item of found) {
-      const [step] = item.op === 'path' ? item.steps : [];
-      if (step?.step === 'element' && item.op === 'path' && repeats(type, item.steps, definitions))
-        names.add(step.name);
-    }
-  }
-  return names;
 }
 
 /** The expression without its root type; undefined when it starts at another type. */
@@ -377,30 +340,6 @@ function boundTo({ type, kind, alternatives: found }: Draft, definitions: Defini
     valueSets.push(valueSet);
   }
   return valueSets;
-}
-
-/** Whether a resource may have several elements at the path, as far as element names alone tell. */
-function repeats(type: string, path: readonly PathStep[], definitions: Definitions): boolean {
-  return elementsAlong(type, path, definitions)?.every(({ max }) => max === 1) !== true;
-}
-
-/** The element of each step; undefined where a step is more than a name, or leads into a data type. */
-function elementsAlong(
-  type: string,
-  path: readonly PathStep[],
-  definitions: Definitions,
-): readonly ElementDigest[] | undefined {
-  const elements: ElementDigest[] = [];
-  for (const step of path) {
-    if (step.step !== 'element') return undefined;
-    const parent: string = elements.at(-1)?.path ?? type;
-    const element = definitions
-      .elementsOf(parent)
-      .find((child) => child.path === `${parent}.${step.name}` || child.path === `${parent}.${step.name}[x]`);
-    if (element === undefined) return undefined;
-    elements.push(element);
-  }
-  return elements;
 }
 
 function namesPatient(draft: Draft, patient: SearchExpression | undefined): boolean {

@@ -47,3 +47,27 @@ const INLINE: ReadonlySet<string> = new Set(['BackboneElement', 'Element', '']);
 function typesOf(element: ElementDigest): readonly string[] {
   return element.contentReference === undefined ? element.types.map(({ code }) => code) : [''];
 }
+
+/** Whether a resource may have several elements at the path, as far as element names alone tell. */
+export function repeats(type: string, path: readonly PathStep[], definitions: Definitions): boolean {
+  return elementsAlong(type, path, definitions)?.every(({ max }) => max === 1) !== true;
+}
+
+/** The element of each step; undefined where a step is more than a name, or leads into a data type. */
+export function elementsAlong(
+  type: string,
+  path: readonly PathStep[],
+  definitions: Definitions,
+): readonly ElementDigest[] | undefined {
+  const elements: ElementDigest[] = [];
+  for (const step of path) {
+    if (step.step !== 'element') return undefined;
+    const parent: string = elements.at(-1)?.path ?? type;
+    const element = definitions
+      .elementsOf(parent)
+      .find((child) => child.path === `${parent}.${step.name}` || child.path === `${parent}.${step.name}[x]`);
+    if (element === undefined) return undefined;
+    elements.push(element);
+  }
+  return elements;
+}

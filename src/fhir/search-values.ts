@@ -5,7 +5,8 @@ import { hash } from 'node:crypto';
  * `param` is searchParameterKey(type, code).
  *
  * `element` is n + 1 for values within the n-th repetition of an element over which R4 has composite parameters
- * (`Observation.component[n]`, `useContext[n]`), 0 for all others: what belongs together in a composite has the same.
+ * (`Observation.component[n]`, `useContext[n]`), -1 for values that no composite joins, 0 for all others: what belongs
+ * together in a composite has the same.
  */
 export type SearchValueSink = {
   /** `system` is '' when there is none; `text` the lines that `:text` searches, joined by '\n', '' for none. */

@@ -207,6 +207,18 @@ test('values of one component have its number, those of the Observation itself 0
   );
 });
 
+test('what a composite leaves out stands in no element of it', () => {
+  const elementsOf = (content: object) =>
+    extractedRows({ resourceType: 'Observation', status: 'final', code: {}, ...content } as Resource).flatMap(
+      ({ param, element }) => (codesOf('Observation').get(param)?.includes('value') ? [element] : []),
+    );
+  expect(elementsOf({ valueString: 'a' })).toEqual([0]);
+  expect(elementsOf({ valueQuantity: { value: 1 } })).toEqual([0]);
+  expect(elementsOf({ valueSampledData: { origin: { value: 1 }, data: '1' } })).toEqual([-1]);
+  // value-concept, and its text as value-string
+  expect(elementsOf({ valueCodeableConcept: { text: 'a' } }).toSorted()).toEqual([-1, 0]);
+});
+
 test.each<[string, object, (string | undefined)[]]>([
   [
     'the display of a coding and the text of its concept',
