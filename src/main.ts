@@ -34,6 +34,7 @@ import { createRecordStore } from './postgres/record-store.ts';
 import { sealingFingerprints } from './postgres/sealing-key.ts';
 import { createSigningKeyStore } from './postgres/signing-keys.ts';
 import { terminologyOf } from './postgres/terminology.ts';
+import { startTextIndexer } from './postgres/text-index.ts';
 import { createCourseReader } from './record/course-reader.ts';
 import { createRecord } from './record/create-record.ts';
 import { installProtocol } from './record/install-protocol.ts';
@@ -219,7 +220,15 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
   const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));
   const waker = await openDelivery(shared, name, pool, sealing);
 
-  const store = createRecordStore({ clinic: name, pool, registry: fhir.registry, cursorKey: sealing.derive('cursor') });
+  const words = startTextIndexer(pool, (error) => logger.warn({ error: kindOf(error) }, 'new texts wait to be indexed'));
+  closers.push(() => words.close());
+  const store = createRecordStore({
+    clinic: name,
+    pool,
+    registry: fhir.registry,
+    cursorKey: sealing.derive('cursor'),
+    searchedWords: () => words.wake(),
+  });
   const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${name}/fhir`])];
   const parts = recordParts({ clinic: name, store, fhir, baseUrls, now, committed: () => waker.wake() });
   const record = createRecord(parts);
@@ -264,11 +273,11 @@ async function openDelivery(shared: Shared, clinic: string, pool: Pool, sealing:
   return waker;
 }
 
-/** Plans, activities and questionnaires of fhir-profiles. */
+/** Plans, activities, questionnaires and our own operations of fhir-profiles. */
 function shippedProtocol(): readonly Resource[] {
   const folder = join(import.meta.dirname, '..', 'fhir-profiles');
   return readdirSync(folder)
-    .filter((file) => /^(PlanDefinition|ActivityDefinition|Questionnaire)-.*\.json$/.test(file))
+    .filter((file) => /^(PlanDefinition|ActivityDefinition|Questionnaire|OperationDefinition)-.*\.json$/.test(file))
     .sort()
     .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Resource);
 }
