@@ -63,10 +63,10 @@ export function issue(code: IssueCode, diagnostics: string, expression?: string,
 const OF_RULES: ReadonlySet<IssueCode> = new Set(['invariant', 'business-rule']);
 
 /**
- * The refusal of a resource: `business-rule` (422) where it is well formed and breaks rules alone, else `invalid` (400).
+ * How a resource with these issues is refused: `business-rule` (422) where it is well formed and breaks rules alone, else `invalid` (400).
  *
  * @see https://hl7.org/fhir/R4/http.html#create (Rejecting Updates)
  */
-export function invalidResource(issues: readonly Issue[]): Failure {
-  return new Failure(issues.every(({ code }) => OF_RULES.has(code)) ? 'business-rule' : 'invalid', issues);
+export function refusalOf(issues: readonly Issue[]): 'business-rule' | 'invalid' {
+  return issues.every(({ code }) => OF_RULES.has(code)) ? 'business-rule' : 'invalid';
 }

@@ -191,7 +191,7 @@ function resourcesOf(rows: readonly Row[], text: Texts): TerminologyResources {
       ),
     codeSystems: async () =>
       rows
-        .filter(({ type }) => type === 'CodeSystem')
+        .filter(({ type, url }) => type === 'CodeSystem' && url !== '')
         .map(({ url, version, content }) => ({ url, version, content: content ?? '' })),
     supplements: (url) =>
       Promise.all(
@@ -199,9 +199,5 @@ function resourcesOf(rows: readonly Row[], text: Texts): TerminologyResources {
           .filter((row) => row.content === 'supplement' && row.about?.split('|')[0] === url)
           .map((row): Promise<CodeSystem> => text<'CodeSystem'>(row)),
       ),
-    codeSystems: async () =>
-      rows
-        .filter(({ type, url }) => type === 'CodeSystem' && url !== '')
-        .map((row) => ({ ...row, content: row.content ?? '' })),
   };
 }

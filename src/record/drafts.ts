@@ -3,7 +3,7 @@
  * and with everything listed that must be looked up first.
  */
 import type { Resource } from '@medplum/fhirtypes';
-import { Failure, type Issue, invalidResource, issue } from '../fhir/failure.ts';
+import { Failure, type Issue, issue, refusalOf } from '../fhir/failure.ts';
 import { keepDigits } from '../fhir/json.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
 import { EXTENSION } from '../kap/codes.ts';
@@ -34,8 +34,9 @@ export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): 
     return draft;
   });
   // The clinic's rules read resources of the right shape; what they find is said together with the rest.
-  issues.push(...clinicRuleIssues(wellFormed, wellFormed));
-  if (issues.length > 0) throw invalidResource(issues);
+  const broken = clinicRuleIssues(wellFormed, wellFormed);
+  if (issues.length > 0) throw new Failure(refusalOf(issues), [...issues, ...broken]);
+  if (broken.length > 0) throw new Failure('business-rule', broken);
   const byFullUrl = fullUrlsOf(drafts);
   const linked = collectReferences(parts, drafts, byFullUrl);
   return { drafts, byFullUrl, ...linked };

@@ -23,12 +23,7 @@ export type TerminologyResources = {
   codeSystems(): Promise<readonly CodeSystemHead[]>;
   /** Code systems with `content` supplement that add to this one. */
   supplements(systemUrl: string): Promise<readonly CodeSystem[]>;
-  /** What code systems there are. */
-  codeSystems(): Promise<readonly CodeSystemHead[]>;
 };
-
-/** `content` as in CodeSystem.content. */
-export type CodeSystemHead = { readonly url: string; readonly version: string | undefined; readonly content: string };
 
 export type CodeSystemHead = {
   readonly url: string;
@@ -80,6 +75,5 @@ export function joined(first: TerminologyResources, second: TerminologyResources
     conceptMaps: async () => [...(await first.conceptMaps()), ...(await second.conceptMaps())],
     codeSystems: async () => [...(await first.codeSystems()), ...(await second.codeSystems())],
     supplements: async (url) => [...(await first.supplements(url)), ...(await second.supplements(url))],
-    codeSystems: async () => [...(await first.codeSystems()), ...(await second.codeSystems())],
   };
 }

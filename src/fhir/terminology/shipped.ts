@@ -49,7 +49,6 @@ export function shippedTerminology(): TerminologyResources {
     conceptMaps: () => resources().conceptMaps(),
     codeSystems: () => resources().codeSystems(),
     supplements: (url) => resources().supplements(url),
-    codeSystems: () => resources().codeSystems(),
   };
 }
 
@@ -83,7 +82,6 @@ export function terminologyIn(entries: readonly Entry[]): TerminologyResources {
       systems
         .filter(({ content, about }) => content === 'supplement' && about === url)
         .map((entry) => entry.read() as CodeSystem),
-    codeSystems: async () => systems,
   };
 }
 
