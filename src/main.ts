@@ -220,7 +220,9 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
   const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));
   const waker = await openDelivery(shared, name, pool, sealing);
 
-  const words = startTextIndexer(pool, (error) => logger.warn({ error: kindOf(error) }, 'new texts wait to be indexed'));
+  const words = startTextIndexer(pool, (error) =>
+    logger.warn({ error: kindOf(error) }, 'new texts wait to be indexed'),
+  );
   closers.push(() => words.close());
   const store = createRecordStore({
     clinic: name,
