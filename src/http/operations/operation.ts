@@ -51,7 +51,7 @@ const ATTEMPTS = 5;
 function isOvertaken(error: unknown): boolean {
   return (
     error instanceof Failure &&
-    error.code === 'precondition-failed' &&
+    (error.code === 'precondition-failed' || error.code === 'conflict') &&
     error.issues.some(({ code }) => code === 'conflict')
   );
 }

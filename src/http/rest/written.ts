@@ -9,15 +9,31 @@ import { outcomeText } from '../failures.ts';
 import { versionHeaders } from './version-headers.ts';
 
 /**
- * Who writes, and what their token lets them look for. To state a condition is to search: without the scope it would tell
- * whether something exists, and a conditional create would show it.
+ * Who writes, what their token lets them look for, and what they say of where it comes from. To state a condition is to
+ * search: without the scope it would tell whether something exists, and a conditional create would show it. To state a
+ * Provenance is to create one.
+ *
+ * @throws Failure `forbidden` for X-Provenance with a token that may not create a Provenance
  */
-export function writeContext({ context, grant }: FhirRequest, interaction: string): WriteContext {
+export function writeContext({ context, grant, headers }: FhirRequest, interaction: string): WriteContext {
+  const provenance = headers['x-provenance'];
+  if (provenance !== undefined) requirePermission(grant.scopes, 'Provenance', 'create');
   return {
     ...context,
     interaction,
+    ...(provenance === undefined ? {} : { provenance: textOfHeader(String(provenance)) }),
     requireSearch: (type, place) => requirePermission(grant.scopes, type, 'search-type', place),
   };
+}
+
+/** The bytes of a header arrive one by one; JSON is in UTF-8. */
+function textOfHeader(bytes: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(bytes, 'latin1'));
+  } catch (cause) {
+    const diagnostics = 'X-Provenance must be JSON in UTF-8.';
+    throw new Failure('invalid', issue('structure', diagnostics, 'Provenance'), { cause });
+  }
 }
 
 /** 201 with Location for what is new, 200 else; the body as `Prefer` asks, the resource when it asks nothing. */
