@@ -7,9 +7,9 @@
 import { Failure, issue } from '../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { parseSearch, type SearchQuery } from '../fhir/search-query.ts';
+import { resolveTerms } from '../fhir/search-terms.ts';
 import { indexable, key64 } from '../fhir/search-values.ts';
 import type { Terminology } from '../fhir/terminology/port.ts';
-import { resolveTerms } from '../fhir/terminology/resolve-terms.ts';
 import type { SearchPage, SearchText } from '../record/record.ts';
 import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
 import { includedWith } from './search-includes.ts';
