@@ -70,11 +70,19 @@ export class Load {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  /** Records the courses of so many patients, as transactions. @throws Error at the first answer that is not a create */
-  async seed(patients: number): Promise<{ state: SeededState; measurement: Measurement; seconds: number }> {
+  /**
+   * Records the courses of patients, from number `from` to before `to`, as transactions.
+   *
+   * @throws Error at the first answer that is not a create
+   */
+  async seed(
+    to: number,
+    from = 0,
+    progress?: (patients: number) => void,
+  ): Promise<{ state: SeededState; measurement: Measurement; seconds: number }> {
     const seeded: SeededPatient[] = [];
     const latencies: number[] = [];
-    let next = 0;
+    let next = from;
     let resources = 0;
     const cpuBefore = this.#options.cpu();
     const startedAt = performance.now();
@@ -87,8 +95,9 @@ export class Load {
     };
     await Promise.all(
       this.#clients.map(async (client) => {
-        for (let i = next++; i < patients; i = next++) {
-          seeded[i] = await seedCourse(i, (bundle) => put(client, bundle));
+        for (let i = next++; i < to; i = next++) {
+          seeded[i - from] = await seedCourse(i, (bundle) => put(client, bundle));
+          progress?.(i + 1 - from);
         }
       }),
     );
@@ -111,6 +120,21 @@ export class Load {
       read: async (path) => JSON.parse(await this.#answer(first, { method: 'GET', path, check: () => undefined })),
     });
     return this.#measure(name, next, resourcesPerRequest[name]);
+  }
+
+  /** Milliseconds that half of `times` requests for a path take, one after the other; for a page, its next link. */
+  async repeated(path: string, times: number): Promise<{ p50: number; next: string | undefined }> {
+    const client = this.#clients[0] as Client;
+    const latencies: number[] = [];
+    let next: string | undefined;
+    for (let i = 0; i < times; i++) {
+      const sentAt = performance.now();
+      const text = await this.#answer(client, { method: 'GET', path, check: () => undefined });
+      latencies.push(performance.now() - sentAt);
+      if (i === 0) next = (JSON.parse(text) as Bundle).link?.find(({ relation }) => relation === 'next')?.url;
+    }
+    latencies.sort((a, b) => a - b);
+    return { p50: round(latencies[Math.floor(times / 2)] as number), next: next?.slice(this.#options.base.length + 1) };
   }
 
   /** One path again and again, for what the machine could do at best. */

@@ -34,6 +34,7 @@ export type ScenarioResult = Measurement & {
   readonly required: number | null;
   /** Share of the limit of its kind, 1 for as fast as the machine can. */
   readonly ofLimit: number | null;
+  readonly requiredOfLimit: number | null;
   /** Share of the machine that went neither to the service, PostgreSQL nor the generator. */
   readonly noisePercent: number;
 };
@@ -41,10 +42,15 @@ export type ScenarioResult = Measurement & {
 const MEMORY_MIB_AT_MOST = 400;
 const START_SECONDS_AT_MOST = 4;
 
-/** Which limit a scenario is held against: its name there, and per request or per resource. */
-const READ_LIMIT = 'bare http, primary-key SELECT';
-const CREATE_LIMIT = 'INSERT of one Observation';
-const TRANSACTION_LIMIT = '23 rows in one statement';
+/** Which limit a scenario is held against, and the share of it that is required. */
+const LIMITS: Readonly<Record<string, { readonly limit: string; readonly required?: number }>> = {
+  read: { limit: 'Express, primary-key SELECT', required: 0.5 },
+  vread: { limit: 'Express, primary-key SELECT' },
+  history: { limit: 'Express, primary-key SELECT' },
+  create: { limit: 'INSERT of one Observation', required: 0.13 },
+  update: { limit: 'INSERT of one Observation' },
+  transaction: { limit: '23 single INSERTs in a transaction', required: 0.4 },
+};
 
 export function judged(
   measured: readonly Measurement[],
@@ -52,21 +58,21 @@ export function judged(
   limits: { readonly postgres: readonly PostgresLimit[]; readonly http: readonly Measurement[] },
   cores: number,
 ): ScenarioResult[] {
-  const http = limits.http.find((limit) => limit.scenario === READ_LIMIT)?.requestsPerSecond;
-  const commits = (name: string) => limits.postgres.find((limit) => limit.name === name && limit.connections > 1);
-  const limitOf = (scenario: string) => {
-    if (scenario === 'create' || scenario === 'update') return commits(CREATE_LIMIT)?.commitsPerSecond;
-    return scenario === 'transaction' ? commits(TRANSACTION_LIMIT)?.commitsPerSecond : http;
-  };
+  const rates = new Map([
+    ...limits.http.map((limit) => [limit.scenario, limit.requestsPerSecond] as const),
+    ...limits.postgres.map((limit) => [limit.name, limit.commitsPerSecond] as const),
+  ]);
   return measured.map((m) => {
     const peerRate = peer.requestsPerSecond[m.scenario];
-    const limit = m.scenario === 'seed' ? undefined : limitOf(m.scenario);
+    const heldAgainst = LIMITS[m.scenario];
+    const limit = heldAgainst && rates.get(heldAgainst.limit);
     return {
       ...m,
       cpuTimesPeer: cpuRatio(m, peer),
       timesPeer: peerRate === undefined ? null : m.requestsPerSecond / peerRate,
       required: peer.required[m.scenario] ?? null,
       ofLimit: limit === undefined ? null : m.requestsPerSecond / limit,
+      requiredOfLimit: heldAgainst?.required ?? null,
       noisePercent: ((m.cpuMsPerRequest.other ?? 0) * m.requestsPerSecond) / (10 * cores),
     };
   });
@@ -84,9 +90,13 @@ export function misses(report: Omit<Report, 'missed'>): string[] {
   const slow = report.scenarios
     .filter((s) => s.required !== null && s.timesPeer !== null && s.timesPeer < s.required)
     .map((s) => `${s.scenario} is ${times(s.timesPeer)} the peer, ${times(s.required)} is required`);
+  const short = report.scenarios
+    .filter((s) => s.requiredOfLimit !== null && s.ofLimit !== null && s.ofLimit < s.requiredOfLimit)
+    .map((s) => `${s.scenario} is ${share(s.ofLimit)} of its limit, ${share(s.requiredOfLimit)} is required`);
   const { afterSeedingMiB } = report.memory;
   return [
     ...slow,
+    ...short,
     ...(afterSeedingMiB < MEMORY_MIB_AT_MOST
       ? []
       : [`the service has ${afterSeedingMiB.toFixed(0)} MiB after seeding, ${MEMORY_MIB_AT_MOST} is the limit`]),
@@ -100,7 +110,7 @@ export function table(report: Report): string {
   const lines = [
     columns([
       ...['scenario', 'req/s', 'resources/s', 'p50 ms', 'p95 ms', 'CPU ms: service', 'PostgreSQL'],
-      ...['x peer', 'required', 'CPU x peer', 'of limit', 'noise'],
+      ...['x peer', 'required', 'CPU x peer', 'of limit', 'required', 'noise'],
     ]),
     ...report.scenarios.map((s) =>
       columns([
@@ -114,7 +124,8 @@ export function table(report: Report): string {
         times(s.timesPeer),
         times(s.required),
         times(s.cpuTimesPeer),
-        s.ofLimit === null ? '' : `${(100 * s.ofLimit).toFixed(0)} %`,
+        share(s.ofLimit),
+        share(s.requiredOfLimit),
         `${s.noisePercent.toFixed(0)} %`,
       ]),
     ),
@@ -133,6 +144,8 @@ export function table(report: Report): string {
 
 const times = (x: number | null) => (x === null ? '' : `${x.toFixed(1)}x`);
 
-const WIDTHS = [17, 7, 12, 8, 8, 16, 11, 8, 9, 11, 9, 7];
+const share = (x: number | null) => (x === null ? '' : `${(100 * x).toFixed(0)} %`);
+
+const WIDTHS = [17, 7, 12, 8, 8, 16, 11, 8, 9, 11, 9, 9, 7];
 const columns = (cells: readonly string[]) =>
   cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[0] ?? 0) : cell.padStart(WIDTHS[i] ?? 0))).join('');

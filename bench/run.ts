@@ -3,6 +3,7 @@
  *
  * Ratios count; absolute times belong to the machine. The service runs as a clinic runs it: one process, embedded
  * PostgreSQL, audit and delivery on. Exits 1 when an answer was wrong, and with --require when a ratio is missed.
+ * `--growth` measures the searches in a small clinic and in a large one instead (--small and --large: Observations).
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type EmbeddedPostgres, openEmbeddedPostgres } from '../src/postgres/embedded.ts';
 import { livePostmaster } from '../src/postgres/embedded-process.ts';
+import { growthTable, measureGrowth, outgrown } from './growth.ts';
 import { type CpuProbe, Load, type Measurement } from './load.ts';
 import { measurePostgresLimits } from './postgres-limit.ts';
 import { machineCpu, treeCpuSeconds, treeMemoryMiB } from './proc-cpu.ts';
@@ -32,6 +34,9 @@ const { values: args } = parseArgs({
     json: { type: 'string' },
     require: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
+    growth: { type: 'boolean', default: false },
+    small: { type: 'string', default: '10000' },
+    large: { type: 'string', default: '1000000' },
     keep: { type: 'boolean', default: false },
   },
 });
@@ -58,7 +63,7 @@ const port = await freePort();
 const started: { service?: Service; postgres?: EmbeddedPostgres } = {};
 
 try {
-  process.exitCode = args.profile ? await profile() : await bench();
+  process.exitCode = args.growth ? await growth() : args.profile ? await profile() : await bench();
 } finally {
   await started.service?.stop();
   await started.postgres?.close();
@@ -123,6 +128,24 @@ async function profile(): Promise<number> {
     say(costliest(out));
   }
   return wrong > 0 ? 1 : 0;
+}
+
+/** @returns the exit code */
+async function growth(): Promise<number> {
+  started.service = await startService({ dataDir, port });
+  started.postgres = await openEmbeddedPostgres(dataDir, { as: 'command' });
+  const load = newLoad(await mintToken(dataDir, port));
+  const measured = await measureGrowth({
+    load,
+    postgresUrl: started.postgres.url,
+    small: Number(args.small),
+    large: Number(args.large),
+    say,
+  });
+  await load.close();
+  console.log(`\n${growthTable(measured)}`);
+  if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify(measured, null, 1)}\n`);
+  return args.require && outgrown(measured).length > 0 ? 1 : 0;
 }
 
 async function seededService() {

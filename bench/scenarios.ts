@@ -96,6 +96,20 @@ const read: Scenario = ({ state }) => {
   };
 };
 
+/** The first version, as an EHR fetches what a version-specific reference names. */
+const vread: Scenario = ({ state }) => {
+  const ids = allObservations(state);
+  return (r) => {
+    const id = r.pick(ids);
+    return {
+      method: 'GET',
+      path: `Observation/${id}/_history/1`,
+      check: (o) =>
+        want(o.resourceType === 'Observation' && o.id === id && o.meta?.versionId === '1', 'not the version asked for'),
+    };
+  };
+};
+
 const searchVitals: Scenario =
   ({ state }) =>
   (r) => {
@@ -347,6 +361,7 @@ const transaction: Scenario = ({ state }) => {
 /** In the order they run: reads before writes, so that the searches of every server meet the same seeded data. */
 export const scenarios = {
   read,
+  vread,
   'search-vitals': searchVitals,
   'search-phq9': searchPhq9,
   'search-encounter': searchEncounter,
