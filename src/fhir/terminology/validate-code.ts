@@ -4,7 +4,6 @@
  * @see https://hl7.org/fhir/R4/valueset-operation-validate-code.html and codesystem-operation-validate-code.html
  */
 import type { CodeableConcept, Coding, ValueSet } from '@medplum/fhirtypes';
-import { folded } from '../search-values.ts';
 import { displayIn } from './expansion.ts';
 import { type Member, type Membership, memberOf, type ValueSets } from './value-set.ts';
 
@@ -94,10 +93,15 @@ function answerFor(coding: Coding, { found, where }: Found, question: CodeQuesti
   return { result: true, ...hint, ...shownDisplay };
 }
 
+const ACCENTS = /\p{Mn}/gu;
+
+function plain(text: string): string {
+  return text.normalize('NFKD').replace(ACCENTS, '').toLowerCase().trim().replace(/\s+/g, ' ');
+}
+
 /** Case, accents and spaces aside; any designation will do. A code that nobody gives words has none to be wrong. */
 function isDisplayOf(text: string, { display, designations }: Member): boolean {
   const known = [display, ...designations.map(({ value }) => value)].filter((value) => value !== undefined);
-  const plain = (value: string) => folded(value).trim().replace(/\s+/g, ' ');
   return known.length === 0 || known.some((value) => plain(value) === plain(text));
 }
 
