@@ -80,13 +80,13 @@ export function summaryView(value: string): SearchView | 'count' | undefined {
 }
 
 /**
- * The view that a read of one type asks for by its parameters; all other parameters are left to the caller.
+ * The view that a read or a history asks for by its parameters; all other parameters are left to the caller.
  *
  * @throws Failure `invalid`; for unknown elements only when `strict`
  */
 export function parseView(
   params: Iterable<readonly [name: string, value: string]>,
-  type: string,
+  types: readonly string[],
   definitions: Definitions,
   strict: boolean,
 ): SearchView | undefined {
@@ -96,7 +96,7 @@ export function parseView(
     if (value === '' || (name !== '_summary' && name !== '_elements')) continue;
     const place = placeOf(name);
     if (name === '_elements') {
-      const { view, unknown } = elementsView(value, [type], definitions);
+      const { view, unknown } = elementsView(value, types, definitions);
       views.push(view);
       if (strict && unknown[0] !== undefined) {
         issues.push(issue('value', `There is no element '${shown(unknown[0])}'.`, place));

@@ -22,6 +22,7 @@ import { read } from './rest/read.ts';
 import { searchByGet, searchByPost } from './rest/search.ts';
 import { compartmentRoutes, searchSystem } from './rest/search-everywhere.ts';
 import { conditionalUpdate, update } from './rest/update.ts';
+import { withView } from './rest/view.ts';
 import { vread } from './rest/vread.ts';
 import type { Routes } from './routes.ts';
 
@@ -48,11 +49,11 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
       DELETE: conditionalDelete,
     },
     '/:type/_search': { POST: searchByPost(registry) },
-    '/:type/:id': { GET: read, PUT: update, PATCH: patchById(patches), DELETE: deleteById },
+    '/:type/:id': { GET: withView(read, definitions), PUT: update, PATCH: patchById(patches), DELETE: deleteById },
     '/_history': { GET: historySystem(registry) },
-    '/:type/_history': { GET: historyType },
-    '/:type/:id/_history': { GET: historyInstance },
-    '/:type/:id/_history/:version': { GET: vread },
+    '/:type/_history': { GET: historyType(registry) },
+    '/:type/:id/_history': { GET: historyInstance(registry) },
+    '/:type/:id/_history/:version': { GET: withView(vread, definitions) },
   };
   const routes: Routes = {
     ...general,
@@ -61,7 +62,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
     // The service alone writes AuditEvents, and there is one version of what happened.
     '/AuditEvent': { GET: searchAuditEvents(registry, false) },
     '/AuditEvent/_search': { POST: searchAuditEvents(registry, true) },
-    '/AuditEvent/:id': { GET: readAuditEvent },
+    '/AuditEvent/:id': { GET: withView(readAuditEvent, definitions) },
     '/AuditEvent/_history': {},
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},

@@ -55,9 +55,25 @@ function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Dr
   if (method === 'DELETE' || method === 'PATCH') return draft;
   issues.push(...errorsIn(parts, request.resource, place));
   issues.push(...mismatches(request, request.resource));
+  if (method === 'PUT') issues.push(...subsetIssues(request.resource, place));
   draft.resource = request.resource;
   if (method === 'POST' && request.ifNoneExist === undefined) draft.id = uuidv7(parts.now());
   return draft;
+}
+
+/**
+ * A part of a resource must not take the place of the whole: what `_summary` and `_elements` leave out would be lost.
+ *
+ * @see https://hl7.org/fhir/R4/search.html#summary
+ */
+function subsetIssues(resource: Resource | undefined, place: string): Issue[] {
+  const tags: unknown = resource?.meta?.tag;
+  if (!Array.isArray(tags)) return [];
+  return tags.flatMap((tag: { code?: unknown } | null, i) => {
+    if (tag?.code !== 'SUBSETTED') return [];
+    const diagnostics = 'This is a part of a resource (SUBSETTED). Read it whole, change that, and send it again';
+    return [issue('business-rule', diagnostics, `${place}.meta.tag[${i}]`)];
+  });
 }
 
 /** Everything that refuses a resource; what is only worth a warning does not. */

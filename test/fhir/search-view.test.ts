@@ -12,7 +12,7 @@ const SUBSETTED = { system: 'http://terminology.hl7.org/CodeSystem/v3-Observatio
 
 function viewed(query: string, resource: object): unknown {
   const type = (resource as Resource).resourceType;
-  const view = parseView(new URLSearchParams(query), type, definitions, true) as SearchView;
+  const view = parseView(new URLSearchParams(query), [type], definitions, true) as SearchView;
   return viewOf(view, definitions)(resource as Resource);
 }
 
@@ -119,7 +119,7 @@ test.each([
 });
 
 test('an unknown element is left out where handling is lenient', () => {
-  const view = parseView([['_elements', 'nothing,code']], 'Observation', definitions, false);
+  const view = parseView([['_elements', 'nothing,code']], ['Observation'], definitions, false);
   expect(view).toEqual({ kind: 'elements', elements: [{ path: 'code' }] });
 });
 

@@ -30,6 +30,11 @@ export function historyParameters({ target, headers }: FhirRequest): HistoryPara
   const seen = new Set<string>();
   for (const [name, value] of new URLSearchParams(target.query)) {
     if (LAYOUT.has(name) || value === '') continue;
+    if (VIEW.has(name)) {
+      if (value === 'count') asked.count = 0;
+      used.push([name, value]);
+      continue;
+    }
     if (!KNOWN.has(name)) {
       if (isLenient) continue;
       throw refused('not-supported', `A history takes ${[...KNOWN].join(', ')}, and the urls of its own links`, name);
@@ -44,6 +49,7 @@ export function historyParameters({ target, headers }: FhirRequest): HistoryPara
 
 /** How the answer is written, or which part of each resource: looked at elsewhere. */
 const LAYOUT: ReadonlySet<string> = new Set(['_format', '_pretty']);
+const VIEW: ReadonlySet<string> = new Set(['_summary', '_elements']);
 const KNOWN: ReadonlySet<string> = new Set(['_count', '_since', '_at', '_list', '_cursor']);
 
 function read(asked: Mutable<HistoryParameters>, name: string, value: string): void {

@@ -14,39 +14,51 @@ import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.t
 import { type HistoryParameters, historyParameters } from './history-parameters.ts';
 import { type BundleLink, bundleText } from './page.ts';
 import { rawRequest } from './search.ts';
+import { type Show, shownBy } from './view.ts';
 
 const shared = { action: 'R', takesBody: false } as const;
 
 /** GET [type]/[id]/_history: of a deleted resource too. */
-export const historyInstance: Interaction = {
-  ...shared,
-  name: 'history-instance',
-  scopeOfType: true,
-  handle: async (request) => {
-    const { type, id } = request.target;
-    const asked = historyParameters(request);
-    const page = await pageOfOne(request, asked);
-    const entities = [{ type, id }];
-    const event = { ...eventOf(request, 'history-instance'), entities } as const;
-    const patients = patientsOf(page.versions);
-    const audit = restEvents(event, patients.length === 0 ? [null] : patients, request.now);
-    return answerOf(request, `${type}/${id}/_history`, asked, page, audit);
-  },
-};
+export function historyInstance(registry: SearchParameterRegistry): Interaction {
+  return {
+    ...shared,
+    name: 'history-instance',
+    scopeOfType: true,
+    handle: async (request) => {
+      const { type, id } = request.target;
+      const asked = historyParameters(request);
+      const page = await pageOfOne(request, asked);
+      const entities = [{ type, id }];
+      const event = { ...eventOf(request, 'history-instance'), entities } as const;
+      const patients = patientsOf(page.versions);
+      const audit = restEvents(event, patients.length === 0 ? [null] : patients, request.now);
+      return answerOf(request, `${type}/${id}/_history`, asked, page, audit, registry);
+    },
+  };
+}
 
 /** GET [type]/_history */
-export const historyType: Interaction = {
-  ...shared,
-  name: 'history-type',
-  scopeOfType: true,
-  handle: async (request) => {
-    const { target, clinic } = request;
-    const asked = historyParameters(request);
-    const query = { ...(await conditionsOf(request, asked)), types: [target.type] };
-    const page = await clinic.record.historyByTime(query);
-    return answerOf(request, `${target.type}/_history`, asked, page, sharedAudit(request, 'history-type', page));
-  },
-};
+export function historyType(registry: SearchParameterRegistry): Interaction {
+  return {
+    ...shared,
+    name: 'history-type',
+    scopeOfType: true,
+    handle: async (request) => {
+      const { target, clinic } = request;
+      const asked = historyParameters(request);
+      const query = { ...(await conditionsOf(request, asked)), types: [target.type] };
+      const page = await clinic.record.historyByTime(query);
+      return answerOf(
+        request,
+        `${target.type}/_history`,
+        asked,
+        page,
+        sharedAudit(request, 'history-type', page),
+        registry,
+      );
+    },
+  };
+}
 
 /** GET _history: of the types that the token may list; the others are absent, from totals too. */
 export function historySystem(registry: SearchParameterRegistry): Interaction {
@@ -60,7 +72,7 @@ export function historySystem(registry: SearchParameterRegistry): Interaction {
       const asked = historyParameters(request);
       const query = { ...(await conditionsOf(request, asked)), ...(types === undefined ? {} : { types }) };
       const page = await clinic.record.historyByTime(query);
-      return answerOf(request, '_history', asked, page, sharedAudit(request, 'history-system', page));
+      return answerOf(request, '_history', asked, page, sharedAudit(request, 'history-system', page), registry);
     },
   };
 }
@@ -119,9 +131,12 @@ function answerOf(
   asked: HistoryParameters,
   page: HistoryPage,
   audit: readonly AuditRow[],
+  { definitions }: SearchParameterRegistry,
 ): FhirAnswer {
-  const { clinic } = request;
-  const entries = asked.count === 0 ? [] : page.versions.map((version) => entryText(clinic, version));
+  const { clinic, target } = request;
+  const types = target.type === '' ? definitions.resourceTypes : [target.type];
+  const show = asked.count === 0 ? undefined : shownBy(request, types, definitions);
+  const entries = asked.count === 0 ? [] : page.versions.map((version) => entryText(clinic, version, show));
   const links = linksOf(`${clinic.base}/${path}`, asked, page.next);
   return { status: 200, body: bundleText('history', links, entries, page.total), audit };
 }
@@ -137,11 +152,11 @@ function linksOf(url: string, { used, cursor }: HistoryParameters, next: string 
   return next === undefined ? [self] : [self, { relation: 'next', url: at(next) }];
 }
 
-function entryText(clinic: Clinic, version: HistoryVersion): string {
+function entryText(clinic: Clinic, version: HistoryVersion, show: Show | undefined): string {
   const { type, id, method, deleted } = version;
   const status = deleted ? '204 No Content' : version.created ? '201 Created' : '200 OK';
   const url = method === 'POST' ? type : `${type}/${id}`;
-  const resource = deleted ? '' : `"resource":${version.content},`;
+  const resource = deleted ? '' : `"resource":${show === undefined ? version.content : show(version.content)},`;
   return `{"fullUrl":"${clinic.base}/${type}/${id}",${resource}"request":{"method":"${method}","url":"${url}"},"response":{"status":"${status}","etag":"W/\\"${version.version}\\"","lastModified":"${version.lastUpdated}"}}`;
 }
 

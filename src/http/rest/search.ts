@@ -1,6 +1,7 @@
 /** @see https://hl7.org/fhir/R4/http.html#search */
 import type { AuditRow } from '../../audit/event.ts';
 import { sharedEvent } from '../../audit/shared-event.ts';
+import type { Definitions } from '../../fhir/definitions.ts';
 import type { Issue } from '../../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import { CURSOR_PARAMETER, parseSearch, type SearchQuery, selfLink } from '../../fhir/search-query.ts';
@@ -10,6 +11,7 @@ import { outcomeText } from '../failures.ts';
 import { requireBodyType } from '../media-types.ts';
 import { type BundleLink, bundleText } from './page.ts';
 import { isShown, withinScopes } from './search-scopes.ts';
+import { type Show, showing } from './view.ts';
 
 const shared = { name: 'search-type', action: 'E', scopeOfType: true } as const;
 const FORM: ReadonlySet<string> = new Set(['application/x-www-form-urlencoded']);
@@ -46,7 +48,7 @@ export async function search(
   // What a match refers to is shown as far as the token could read it by itself.
   const included = found.included.filter(({ type }) => isShown(grant.scopes, type));
   const page = { ...found, included };
-  const body = searchBundle(clinic.base, query, page);
+  const body = searchBundle(clinic.base, query, page, registry.definitions);
   return { status: 200, body, audit: [searchEvent(request, query, interaction, patientsOf(page))] };
 }
 
@@ -91,11 +93,15 @@ function pathOf({ type, compartment }: SearchQuery): string {
   return type === '' ? '' : `/${type}`;
 }
 
-function searchBundle(base: string, query: SearchQuery, page: SearchPage): string {
+function searchBundle(base: string, query: SearchQuery, page: SearchPage, definitions: Definitions): string {
   const entries: string[] = [];
+  const show = query.view === undefined ? undefined : showing(query.view, definitions);
+  const isInView = inView(query);
   if (!query.countOnly) {
-    for (const stored of page.matches) entries.push(entryText(base, stored, 'match'));
-    for (const stored of page.included) entries.push(entryText(base, stored, 'include'));
+    for (const stored of page.matches) entries.push(entryText(base, stored, 'match', show));
+    for (const stored of page.included) {
+      entries.push(entryText(base, stored, 'include', isInView(stored.type) ? show : undefined));
+    }
     const warnings = page.includedCut === true ? [...query.ignored, INCLUDED_CUT] : query.ignored;
     entries.push(...outcomeEntry(warnings));
   }
@@ -108,8 +114,15 @@ const INCLUDED_CUT: Issue = {
   diagnostics: 'More is to be included than one answer holds; ask for fewer matches with _count, or for it by itself.',
 };
 
-function entryText(base: string, stored: StoredResource, mode: 'match' | 'include'): string {
-  return `{"fullUrl":"${base}/${stored.type}/${stored.id}","resource":${stored.content},"search":{"mode":"${mode}"}}`;
+/** A summary is of everything; elements are those of the matches, unless they name the type of what is included. */
+function inView({ view, parts }: SearchQuery): (type: string) => boolean {
+  if (view?.kind !== 'elements') return () => true;
+  return (type) => parts.some((part) => part.type === type) || view.elements.some((element) => element.type === type);
+}
+
+function entryText(base: string, stored: StoredResource, mode: 'match' | 'include', show: Show | undefined): string {
+  const content = show === undefined ? stored.content : show(stored.content);
+  return `{"fullUrl":"${base}/${stored.type}/${stored.id}","resource":${content},"search":{"mode":"${mode}"}}`;
 }
 
 function patientsOf({ matches, included }: SearchPage): string[] {
