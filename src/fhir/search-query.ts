@@ -243,10 +243,10 @@ class Draft {
         break;
       case '_elements':
         this.#elements(value);
-        break;
+        return true;
       case '_sort':
-        for (const key of value.split(',')) this.#addSort(key.trim());
-        break;
+        this.#addSort(value.split(',').map((key) => key.trim()));
+        return true;
       case '_type':
         this.#single(name);
         this.#restrictTypes(value);
@@ -291,25 +291,33 @@ class Draft {
     if (this.#view !== undefined && this.#view.kind !== 'elements') {
       throw new InvalidSearch('Give _summary or _elements, not both');
     }
-    const { definitions } = this.#registry;
-    const { view, unknown } = elementsView(value, this.#types, definitions);
+    const { view, unknown } = elementsView(value, this.#types, this.#registry.definitions);
+    for (const name of unknown) {
+      this.#take(new UnknownInSearch(`There is no element '${shown(name)}'`, 'value'), '_elements');
+    }
+    if (view.elements.length === 0) return;
     const known = this.#view?.kind === 'elements' ? this.#view.elements : [];
     this.#view = { kind: 'elements', elements: [...known, ...view.elements] };
-    const [name] = unknown;
-    if (name !== undefined)
-      this.#take(new UnknownInSearch(`There is no element '${shown(name)}'`, 'value'), '_elements');
+    const names = view.elements.map(({ type, path }) => (type === undefined ? path : `${type}.${path}`));
+    this.#used.push(['_elements', names.join(',')]);
   }
 
-  #addSort(key: string): void {
-    const descending = key.startsWith('-');
-    const code = descending ? key.slice(1) : key;
-    const sorts = this.#parts.map(({ type }): SearchSort => {
-      const parameter = this.#sortParameter(type, code);
-      return { parameter, descending };
-    });
-    this.#parts.forEach((part, i) => {
-      part.sort = [...part.sort, sorts[i] as SearchSort];
-    });
+  #addSort(keys: readonly string[]): void {
+    const used: string[] = [];
+    for (const key of keys) {
+      const descending = key.startsWith('-');
+      try {
+        const code = descending ? key.slice(1) : key;
+        const sorts = this.#types.map((type) => ({ parameter: this.#sortParameter(type, code), descending }));
+        this.#parts.forEach((part, i) => {
+          part.sort = [...part.sort, sorts[i] as SearchSort];
+        });
+        used.push(key);
+      } catch (error) {
+        this.#take(error, '_sort');
+      }
+    }
+    if (used.length > 0) this.#used.push(['_sort', used.join(',')]);
   }
 
   #sortParameter(type: string, code: string): TypeSearchParameter {

