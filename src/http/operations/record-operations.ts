@@ -2,6 +2,7 @@
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import { documentDocref } from './document-docref.ts';
 import { everythingOperations } from './everything.ts';
+import { kapTimeline } from './kap-timeline.ts';
 import { metaOperations } from './meta.ts';
 import { observationLastn } from './observation-lastn.ts';
 import type { Operation } from './operation-routes.ts';
@@ -13,5 +14,6 @@ export function recordOperations(registry: SearchParameterRegistry): readonly Op
     ...metaOperations(resourceTypes),
     observationLastn(registry),
     documentDocref(registry),
+    kapTimeline,
   ];
 }
