@@ -5,6 +5,7 @@ import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirXml } from '../fhir/xml.ts';
 import type { Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
+import { graphqlRoutes } from './operations/graphql.ts';
 import { operationRoutes } from './operations/operation-routes.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
 import { recordOperations } from './operations/record-operations.ts';
@@ -67,6 +68,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},
     ...operationRoutes(operations, handling),
+    ...graphqlRoutes(registry),
     '/PlanDefinition/:id/$apply': { POST: planDefinitionApply(handling, registry) },
     '/CarePlan/:id/$record-infusion': { POST: recordInfusionSession(handling) },
     '/CarePlan/:id/$record-integration': { POST: recordIntegrationSession(handling) },

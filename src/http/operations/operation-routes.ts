@@ -28,6 +28,8 @@ export type Operation = {
   readonly takesSearch?: boolean;
   /** The interaction whose scope is needed on the type of the url; without it the operation asks for what it needs. */
   readonly scope?: 'read' | 'search-type' | 'update';
+  /** It has answers of other formats than FHIR's, and looks at Accept and `_format` itself. */
+  readonly negotiates?: true;
   handle(request: FhirRequest, given: Given): Promise<OperationResult>;
 };
 
@@ -76,13 +78,14 @@ function interactionOf(operation: Operation, handling: ParameterHandling, takesB
     takesBody,
     scopeOfType: false,
     operation: { code, definition },
+    ...(operation.negotiates === true ? { negotiates: true } : {}),
     handle: async (request) => {
       if (operation.scope !== undefined) {
         requirePermission(request.grant.scopes, request.target.type, operation.scope);
       }
       const { query, body } = sent(request);
       const result = await operation.handle(request, readGiven(query, body, { ...handling, parameters, takesSearch }));
-      return answerOf(request, result);
+      return operationAnswer(request, result);
     },
   };
 }
@@ -100,7 +103,8 @@ function sent(request: FhirRequest): { query: URLSearchParams; body: unknown } {
   return { query, body: resourceInBody(request, 'Parameters') };
 }
 
-function answerOf(request: FhirRequest, result: OperationResult): FhirAnswer {
+/** The answer, and the event that it was given. */
+export function operationAnswer(request: FhirRequest, result: OperationResult): FhirAnswer {
   const { status = 200, headers, body, patients } = result;
   return {
     status,

@@ -4,6 +4,7 @@ import { Failure, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import { parseSearch, type SearchParams } from '../../fhir/search-query.ts';
+import { SYSTEM } from '../../kap/codes.ts';
 import { isPsychotherapyNote } from '../../kap/labels.ts';
 import type { StoredResource } from '../../record/record.ts';
 import type { FhirRequest } from '../exchange.ts';
@@ -11,6 +12,11 @@ import { bundleText } from '../rest/page.ts';
 import type { OperationResult } from './operation-routes.ts';
 
 export type Searched<T extends Resource> = { readonly resource: T; readonly stored: StoredResource };
+
+const NOTE_LABELS = ['PSYTHPN', 'HIPAAPsyNotes', 'NOAUTH'].map((code) => `${SYSTEM.actCode}|${code}`).join(',');
+
+/** The condition that keeps psychotherapy notes out of a search, of its pages and of its total (rule R-21). */
+export const NO_NOTES = ['_security:not', NOTE_LABELS] as const;
 
 /** Matches that one operation looks through at most. */
 const MAX_MATCHES = 20_000;
@@ -28,7 +34,7 @@ export async function searchAll<T extends Resource>(
   params: SearchParams,
 ): Promise<readonly Searched<T>[]> {
   const options = { strict: true, baseUrl: clinic.base, now: now.getTime() };
-  const query = { ...parseSearch(type, params, registry, options), count: PAGE, countOnly: false };
+  const query = { ...parseSearch(type, [...params, NO_NOTES], registry, options), count: PAGE, countOnly: false };
   const found: Searched<T>[] = [];
   let cursor: string | undefined;
   do {

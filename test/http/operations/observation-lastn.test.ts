@@ -49,7 +49,11 @@ test.each<[string, string, string[]]>([
   ['one of each kind, and all of the same moment', 'patient=p1&category=vital-signs', ['a3', 'b1', 'b2', 't2']],
   ['two of each kind', 'patient=p1&category=vital-signs&max=2', ['a3', 'c1', 'b1', 'b2', 't2', 't1']],
   ['a kind by its code', 'subject=Patient/p1&code=http://codes.example|b&max=3', ['b1', 'b2', 'b3']],
-  ['further conditions of a search', 'patient=p1&category=vital-signs&date=lt2026-01-02&max=9', ['a1', 'a3', 'b3', 't2']],
+  [
+    'further conditions of a search',
+    'patient=p1&category=vital-signs&date=lt2026-01-02&max=9',
+    ['a1', 'a3', 'b3', 't2'],
+  ],
   ['what was entered in error, when it is asked for', 'patient=p1&code=b&status=entered-in-error', ['b4']],
   ['nothing of somebody else', 'patient=p2&category=vital-signs', []],
 ])('$lastn answers %s', async (_title, query, expected) => {
