@@ -60,7 +60,11 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     match: (criterion: Criterion) => matchOne(pool, criterion, registry, terminology),
     newRids: (count) => newRids(pool, count),
     current: currentRowReader(pool),
-    writeStraight: (change: Change, expectation: Expectation) => writeTogether({ change, expectation }),
+    async writeStraight(change: Change, expectation: Expectation) {
+      const answer = await writeTogether({ change, expectation });
+      if (answer.status === 'rejected') throw answer.reason;
+      return answer.value;
+    },
     transaction: (work) => inTransaction(pool, (client) => work(unitOfWork(client, options, newRids))),
     coursesDue: (now, limit) => coursesDue(pool, now, limit),
   };

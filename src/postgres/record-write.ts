@@ -209,14 +209,14 @@ export type StraightWrite = { readonly change: Change; readonly expectation: Exp
  * Writes of several requests in one statement, which is a transaction of its own: they share one commit. Where the
  * expectation of some does not hold, the others are written without them. Where the statement fails, each is written
  * alone, so that nobody is refused for somebody else's fault; so are writes of a resource that another one writes, too.
+ *
+ * @returns what became of each: one may fail although another was written
  */
 export async function writeAllStraight(
   pool: Pool,
   clinic: string,
   writes: readonly StraightWrite[],
-): Promise<readonly StraightAnswer[]> {
-  const [only] = writes;
-  if (only !== undefined && writes.length === 1) return [answerOf(await run(pool, clinic, only), only)];
+): Promise<readonly PromiseSettledResult<StraightAnswer>[]> {
   const answers = new Map<StraightWrite, StraightAnswer>();
   let together = firstOfEach(writes);
   while (together.length > 1) {
@@ -232,7 +232,7 @@ export async function writeAllStraight(
     together = together.filter((write) => answers.get(write) === 'written');
     for (const write of together) answers.delete(write);
   }
-  return Promise.all(
+  return Promise.allSettled(
     writes.map(async (write) => answers.get(write) ?? answerOf(await run(pool, clinic, write), write)),
   );
 }
