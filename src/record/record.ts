@@ -126,6 +126,8 @@ export type WriteContext = AuditContext & {
    * @throws Failure `forbidden` when the caller may not search that type
    */
   readonly requireSearch?: (type: string, place: string) => void;
+  /** Told the id of the (first) event that the unit of work leaves; told again when it is tried again. */
+  readonly audited?: (eventId: string) => void;
   /** The header X-Provenance: who changed what, in the words of the caller (provenance.ts). */
   readonly provenance?: string;
 };

@@ -18,7 +18,7 @@ import { applyPatches } from './patched.ts';
 import type { TellingContext } from './provenance.ts';
 import type { WriteResult } from './record.ts';
 import type { CurrentRow, RecordStore, StraightAnswer } from './store.ts';
-import { changeOf, resultsOf, settle } from './write-change.ts';
+import { changeOf, resultsOf, settleAll } from './write-change.ts';
 
 const ATTEMPTS = 3;
 
@@ -80,7 +80,7 @@ async function attemptStraight(
     versionOf: (draft) => versionMade(draft, rowOf(draft)),
   });
   const now = parts.now();
-  const settled = drafts.flatMap((draft) => settle(draft, NO_IDENTITIES, rows));
+  const settled = settleAll(drafts, NO_IDENTITIES, rows);
   const assembled = await assemble(parts, store.newRids, settled, context, now);
   const outsideCourse = new Set<string>();
   for (const { type, id, patientId } of assembled.versions) {

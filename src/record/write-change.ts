@@ -4,10 +4,26 @@ import type { Assembled, Settled } from './assemble.ts';
 import { checkVersion, type Identities, idOf } from './conditions.ts';
 import type { Draft } from './draft.ts';
 import type { StoredResource, WriteContext, WriteResult } from './record.ts';
+import { Refusals } from './refusals.ts';
 import type { Change, CurrentRow } from './store.ts';
 
-/** Pairs a draft with its current version; a draft with nothing to do is left out. */
-export function settle(draft: Draft, identities: Identities, currentRows: ReadonlyMap<string, CurrentRow>): Settled[] {
+/**
+ * Pairs each draft with its current version; one with nothing to do is left out.
+ *
+ * @throws Failure `precondition-failed` with every draft whose current version is not what it asks for
+ */
+export function settleAll(
+  drafts: readonly Draft[],
+  identities: Identities,
+  currentRows: ReadonlyMap<string, CurrentRow>,
+): Settled[] {
+  const refusals = new Refusals();
+  const settled = drafts.flatMap((draft) => refusals.collect(() => settle(draft, identities, currentRows)) ?? []);
+  refusals.throwIfAny();
+  return settled;
+}
+
+function settle(draft: Draft, identities: Identities, currentRows: ReadonlyMap<string, CurrentRow>): Settled[] {
   const id = idOf(draft, identities);
   if (id === undefined) return [];
   const current = currentRows.get(`${draft.type}/${id}`);
@@ -23,7 +39,9 @@ export function changeOf(
   now: Date,
 ): Omit<Change, 'courses'> {
   const { versions, added, removed } = assembled;
-  return { versions, added, removed, audit: auditOf(drafts, assembled, context, now) };
+  const audit = auditOf(drafts, assembled, context, now);
+  if (audit[0] !== undefined) context.audited?.(audit[0].eventId);
+  return { versions, added, removed, audit };
 }
 
 /**

@@ -19,7 +19,7 @@ import { type TellingContext, telling } from './provenance.ts';
 import type { WriteContext, WriteRequest, WriteResult } from './record.ts';
 import type { CurrentRow, UnitOfWork } from './store.ts';
 import { writeStraight } from './straight.ts';
-import { changeOf, resultsOf, settle } from './write-change.ts';
+import { changeOf, resultsOf, settleAll } from './write-change.ts';
 
 /** @see ClinicRecord.write */
 export async function write(
@@ -105,7 +105,7 @@ async function attemptLocked(
 
   const now = parts.now();
   refuseTaken(wished, current);
-  const settled = drafts.flatMap((draft) => settle(draft, identities, current));
+  const settled = settleAll(drafts, identities, current);
   const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
   const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], context, now);
   await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });

@@ -11,7 +11,7 @@ import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.t
 import { outcomeText, type Refusal, refusalOf } from '../failures.ts';
 import type { AskInBundle } from './bundle-asked.ts';
 import { resourceInBody } from './resource-body.ts';
-import { effectOutcome, type PreferredReturn, preferredReturn, writeContext } from './written.ts';
+import { auditHeader, effectOutcome, type PreferredReturn, preferredReturn, writeContext } from './written.ts';
 
 /** More than any session or course needs; a larger load comes in several bundles. */
 const MAX_ENTRIES = 5000;
@@ -50,7 +50,12 @@ export async function recordBundle(
   handling: BundleHandling,
 ): Promise<FhirAnswer> {
   const { clinic, grant, headers, context } = request;
-  const response = await processBundle(clinic.record, bundle, writeContext(request, interaction), {
+  let eventId: string | undefined;
+  const audited = (id: string) => {
+    eventId ??= id;
+  };
+  const written = { ...writeContext(request, interaction), audited };
+  const response = await processBundle(clinic.record, bundle, written, {
     authorize: (type, asked) => requirePermission(grant.scopes, type, asked),
     ask: (asked, within) => handling.ask(request, asked, within),
     isResourceType: handling.isResourceType,
@@ -64,6 +69,7 @@ export async function recordBundle(
   const unexpected = refusals.flatMap((refusal) => refusal?.unexpected ?? []);
   return {
     status: 200,
+    headers: auditHeader(eventId),
     body: responseText(clinic, response, refusals, preferredReturn(headers.prefer)),
     audit: refusals.flatMap((refusal, at) =>
       refusal === undefined ? [] : [refusalEvent(request, bundle, at, refusal)],

@@ -1,7 +1,7 @@
 /** @see https://hl7.org/fhir/R4/http.html#create and #ccreate */
 import type { Interaction } from '../exchange.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, writeContext, written } from './written.ts';
+import { criteriaOf, writeOne, written } from './written.ts';
 
 export const create: Interaction = {
   name: 'create',
@@ -13,10 +13,7 @@ export const create: Interaction = {
     const resource = resourceInBody(request, type);
     const condition = request.headers['if-none-exist'];
     const ifNoneExist = condition === undefined ? {} : { ifNoneExist: criteriaOf(String(condition), 'If-None-Exist') };
-    const [result] = await request.clinic.record.write(
-      [{ method: 'POST', type, resource, place: type, ...ifNoneExist }],
-      writeContext(request, 'create'),
-    );
-    return written(request, result);
+    const change = { method: 'POST', type, resource, place: type, ...ifNoneExist } as const;
+    return written(request, await writeOne(request, 'create', change));
   },
 };

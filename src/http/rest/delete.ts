@@ -1,8 +1,8 @@
 /** @see https://hl7.org/fhir/R4/http.html#delete and #cdelete */
-import type { WriteRequest, WriteResult } from '../../record/record.ts';
+import type { WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { versionHeaders } from './version-headers.ts';
-import { criteriaOf, effectOutcome, guards, preferredReturn, writeContext } from './written.ts';
+import { auditHeader, criteriaOf, effectOutcome, guards, preferredReturn, writeOne } from './written.ts';
 
 const shared = { name: 'delete', action: 'D', takesBody: false, scopeOfType: true } as const;
 
@@ -26,12 +26,9 @@ export const conditionalDelete: Interaction = {
 
 /** Without a body, unless an OperationOutcome is preferred. */
 async function remove(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const [result] = await request.clinic.record.write(
-    [{ ...change, ...guards(request) }],
-    writeContext(request, 'delete'),
-  );
-  const { effect, stored } = result as WriteResult;
-  const headers = effect === 'deleted' && stored !== undefined ? versionHeaders(stored) : {};
+  const { effect, stored, eventId } = await writeOne(request, 'delete', { ...change, ...guards(request) });
+  const version = effect === 'deleted' && stored !== undefined ? versionHeaders(stored) : {};
+  const headers = { ...version, ...auditHeader(eventId) };
   if (preferredReturn(request.headers.prefer) !== 'OperationOutcome') return { status: 204, headers, audit: [] };
   return { status: 200, headers, body: effectOutcome(effect, stored), audit: [] };
 }

@@ -7,13 +7,13 @@ import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { FailureWithHeaders } from '../failures.ts';
 import { requireBodyType } from '../media-types.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, guards, writeContext, written } from './written.ts';
+import { criteriaOf, guards, writeOne, written } from './written.ts';
 
 const shared = { name: 'patch', action: 'U', takesBody: true, scopeOfType: true } as const;
 
-export const JSON_PATCH = 'application/json-patch+json';
+const JSON_PATCH = 'application/json-patch+json';
 /** What a PATCH may be sent as (RFC 5789, Accept-Patch). */
-export const PATCH_TYPES = [JSON_PATCH, 'application/fhir+json'] as const;
+const PATCH_TYPES = [JSON_PATCH, 'application/fhir+json', 'application/fhir+xml'] as const;
 
 export function patchById(read: PatchReader): Interaction {
   return {
@@ -54,7 +54,9 @@ function patchIn(request: FhirRequest, read: PatchReader): ResourcePatch {
 /** 415 with what would do. */
 class UnknownPatch extends FailureWithHeaders {
   constructor({ code, issues }: Failure) {
-    super(code, issues, { 'accept-patch': PATCH_TYPES.join(', ') });
+    const more = 'A PATCH is application/json-patch+json, or a FHIRPath Patch in a Parameters resource.';
+    const told = issues.map((each) => ({ ...each, diagnostics: `${each.diagnostics}. ${more}` }));
+    super(code, told, { 'accept-patch': PATCH_TYPES.join(', ') });
   }
 }
 
@@ -63,9 +65,5 @@ function isJsonPatch(contentType: string | undefined): boolean {
 }
 
 async function patch(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const [result] = await request.clinic.record.write(
-    [{ ...change, ...guards(request) }],
-    writeContext(request, 'patch'),
-  );
-  return written(request, result);
+  return written(request, await writeOne(request, 'patch', { ...change, ...guards(request) }));
 }

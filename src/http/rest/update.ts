@@ -2,7 +2,7 @@
 import type { WriteRequest } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { resourceInBody } from './resource-body.ts';
-import { criteriaOf, guards, writeContext, written } from './written.ts';
+import { criteriaOf, guards, writeOne, written } from './written.ts';
 
 const shared = { name: 'update', action: 'U', takesBody: true, scopeOfType: true } as const;
 
@@ -27,9 +27,5 @@ export const conditionalUpdate: Interaction = {
 };
 
 async function put(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  const [result] = await request.clinic.record.write(
-    [{ ...change, ...guards(request) }],
-    writeContext(request, 'update'),
-  );
-  return written(request, result);
+  return written(request, await writeOne(request, 'update', { ...change, ...guards(request) }));
 }

@@ -26,6 +26,25 @@ export function writeContext({ context, grant, headers }: FhirRequest, interacti
   };
 }
 
+/** What a write came to, and the event that it left. */
+export type Done = WriteResult & { readonly eventId: string | undefined };
+
+/** One change as a unit of work of its own. */
+export async function writeOne(request: FhirRequest, interaction: string, change: WriteRequest): Promise<Done> {
+  let eventId: string | undefined;
+  const audited = (id: string) => {
+    eventId = id;
+  };
+  const context = { ...writeContext(request, interaction), audited };
+  const [result] = await request.clinic.record.write([change], context);
+  return { ...(result as WriteResult), eventId };
+}
+
+/** The event of a write commits with it, so that the answer has no row to record. */
+export function auditHeader(eventId: string | undefined): Record<string, string> {
+  return eventId === undefined ? {} : { 'x-audit-event-id': eventId };
+}
+
 /** The bytes of a header arrive one by one; JSON is in UTF-8. */
 function textOfHeader(bytes: string): string {
   try {
@@ -37,11 +56,11 @@ function textOfHeader(bytes: string): string {
 }
 
 /** 201 with Location for what is new, 200 else; the body as `Prefer` asks, the resource when it asks nothing. */
-export function written({ clinic, headers: asked }: FhirRequest, result: WriteResult | undefined): FhirAnswer {
+export function written({ clinic, headers: asked }: FhirRequest, done: Done): FhirAnswer {
   // A write other than a deletion always ends with a resource: the one it made, or the one that was there.
-  const { effect, stored } = result as WriteResult & { stored: StoredResource };
+  const { effect, stored, eventId } = done as Done & { stored: StoredResource };
   const location = `${clinic.base}/${stored.type}/${stored.id}/_history/${stored.version}`;
-  const headers = { ...versionHeaders(stored), location };
+  const headers = { ...versionHeaders(stored), location, ...auditHeader(eventId) };
   const status = effect === 'created' ? 201 : 200;
   const preferred = preferredReturn(asked.prefer);
   if (preferred === 'minimal') return { status, headers, audit: [] };
@@ -85,22 +104,24 @@ function expectedVersions(ifMatch: string | undefined): Pick<WriteRequest, 'ifMa
   const versions = versionsNamed(ifMatch);
   if (versions !== undefined) return { ifMatch: versions };
   const diagnostics = 'If-Match must be a tag such as W/"3", several with commas between them, or *';
-  throw new Failure('invalid', issue('value', diagnostics, 'http.If-Match'));
+  throw new Failure('invalid', issue('value', diagnostics, 'http.If-Match', 'MSG_PARAM_INVALID'));
 }
 
 /** `If-None-Match: *` on a write: only where nothing is there yet. */
 function onlyWhereAbsent(ifNoneMatch: string | undefined): Pick<WriteRequest, 'onlyNew'> {
   if (ifNoneMatch === undefined) return {};
   if (ifNoneMatch.trim() === '*') return { onlyNew: true };
-  throw new Failure('invalid', issue('value', 'If-None-Match of a write must be *', 'http.If-None-Match'));
+  throw new Failure(
+    'invalid',
+    issue('value', 'If-None-Match of a write must be *', 'http.If-None-Match', 'MSG_PARAM_INVALID'),
+  );
 }
 
 /** A search given in a header or url, without the '?' and the type that may stand before it. @throws Failure `invalid` when it is empty */
-export function criteriaOf(search: string, where: string): string {
+export function criteriaOf(search: string, where: 'The url' | 'If-None-Exist'): string {
   const criteria = searchPart(search);
   if (criteria.trim() !== '') return criteria;
-  throw new Failure(
-    'invalid',
-    issue('required', `${where} names no criterion, so it could mean any resource. Add one`),
-  );
+  const diagnostics = `${where} names no criterion, so it could mean any resource. Add one`;
+  const place = where === 'The url' ? undefined : `http.${where}`;
+  throw new Failure('invalid', issue('required', diagnostics, place, 'SEARCH_NONE'));
 }

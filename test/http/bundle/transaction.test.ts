@@ -243,6 +243,18 @@ const refusedOnes: readonly Case[] = [
     [['conflict', 'Bundle.entry[0].resource']],
   ],
   [
+    'several stale ones',
+    async () => [
+      put({ ...someone, id: await create(someone) }, undefined, { ifMatch: 'W/"7"' }),
+      remove(`Patient/${await create(someone)}`, { ifMatch: 'W/"7"' }),
+    ],
+    412,
+    [
+      ['conflict', 'Bundle.entry[0].resource'],
+      ['conflict', 'Bundle.entry[1].resource'],
+    ],
+  ],
+  [
     'ifNoneMatch: * where there is one',
     async () => [put({ ...someone, id: await create(someone) }, undefined, { ifNoneMatch: '*' })],
     412,

@@ -235,6 +235,14 @@ describe('update as create, and revival', () => {
 });
 
 describe('what a write is answered with', () => {
+  test('the id of its AuditEvent, as a read is', async () => {
+    await service.newAuditEvents();
+    const { headers, body } = await as().post('/fhir/Patient', { resourceType: 'Patient' }).expect(201);
+    const gone = await as().delete(`/fhir/Patient/${body.id}`).expect(204);
+    const ids = (await service.newAuditEvents()).map(({ id }) => id);
+    expect([headers['x-audit-event-id'], gone.headers['x-audit-event-id']]).toEqual(ids);
+  });
+
   const prefers: readonly (readonly [prefer: string | undefined, resourceType: string | undefined])[] = [
     [undefined, 'Patient'],
     ['return=representation', 'Patient'],

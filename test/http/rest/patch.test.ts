@@ -403,7 +403,9 @@ test.each(refused)('a patch with %s is refused and changes nothing', async (_abo
 
 test('415 says what a patch may be sent as', async () => {
   const answer = await patch('Patient/1', '{}', 'application/merge-patch+json').expect(415);
-  expect(answer.headers['accept-patch']).toBe('application/json-patch+json, application/fhir+json');
+  expect(answer.headers['accept-patch']).toBe(
+    'application/json-patch+json, application/fhir+json, application/fhir+xml',
+  );
 });
 
 test('all errors of a patch document are told at once', async () => {
