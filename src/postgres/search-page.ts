@@ -108,13 +108,47 @@ function partText(plan: Plan, sql: Statement, position: Position | undefined, li
   const keys = plan.order.map(({ sql: key }, i) => `${key} as k${i}`);
   const columns = (from: string) =>
     [...COLUMNS.map((column) => `r.${column}`), `${contentIn(from)} as content`, ...keys].join(', ');
+  const where = [...plan.where, ...(plan.ties === true ? boundsOf(plan, sql, position, limit) : [])].join(' and ');
   const branches = plan.from.map(
-    (from) =>
-      `select * from (select ${columns(from)} from ${from} where ${plan.where.join(' and ')} ${fence}) m ${after} ${tail}`,
+    (from) => `select * from (select ${columns(from)} from ${from} where ${where} ${fence}) m ${after} ${tail}`,
   );
   const text = branches.length === 1 ? (branches[0] as string) : `select * from (${unionOf(branches)}) u ${tail}`;
   if (plan.eachOf === undefined) return text;
   return `select e.* from unnest(${plan.eachOf}) y (type) cross join lateral (${text}) e ${tail}`;
+}
+
+/**
+ * Where the first key of a page can be: from the page before to that of the last row in the order of the first key
+ * alone. Of the rows of the index only these need their other keys computed.
+ */
+function boundsOf(plan: Plan, sql: Statement, position: Position | undefined, limit: string): string[] {
+  const [{ sql: key, type, descending }] = plan.order as [OrderKey];
+  const [forward, backward, down] = descending ? ['<', '>=', ' desc'] : ['>', '<=', ''];
+  const start = position === undefined ? undefined : sql.value(type, position[0] as string);
+  // Rows with the key of the page before may all be behind us: as many again must follow them.
+  const beyond = start === undefined ? '' : ` and ${key} ${forward} ${start}`;
+  const rows = plan.from.map(
+    (from) =>
+      `select ${key} as k0 from ${from} where ${plan.where.join(' and ')}${beyond} order by 1${down} limit ${limit}`,
+  );
+  const last = `(select b.k0 from (${unionOf(rows)}) b order by b.k0${down} limit 1 offset ${limit} - 1)`;
+  return [
+    `${key} ${backward} coalesce(${last}, ${extremeOf(type, descending)})`,
+    ...(start === undefined ? [] : [`${key} ${forward}= ${start}`]),
+  ];
+}
+
+/** No value comes behind it in the order. */
+function extremeOf(type: OrderKey['type'], descending: boolean): string {
+  switch (type) {
+    case 'text':
+      return descending ? "''" : 'repeat(chr(1114111), 300)';
+    case 'bigint':
+    case 'integer':
+      return descending ? '(-9223372036854775808)::bigint' : '9223372036854775807';
+    default:
+      return `'${descending ? '-' : ''}infinity'::${type}`;
+  }
 }
 
 export function unionOf(branches: readonly string[]): string {

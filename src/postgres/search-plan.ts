@@ -55,6 +55,8 @@ export type Plan = {
   readonly leavesOut?: TypeSearchParameter;
   /** Keys behind the first that are columns of the same index row, so that ties are walked in its order, too. */
   readonly more?: number;
+  /** A walk whose first key does not decide alone: others are computed, for the rows that may stand on the page. */
+  readonly ties?: true;
   /** The order is one for each type: each type is walked by itself (`y.type`). The placeholder of all types. */
   readonly eachOf?: string;
 };
@@ -278,7 +280,9 @@ function candidatesOf(
   position: Position | undefined,
 ): Plan {
   const { types, sort } = part;
-  if (driver.kind === 'times') return { from: ['resource r'], ...walked(part, sql), order: timeOrder(sort) };
+  if (driver.kind === 'times') {
+    return { from: ['resource r'], ...walked(part, sql), order: timeOrder(sort), ...withTies(sort) };
+  }
   const ofType = isOfTypes(types, 'r', sql);
   const after = sort.length === 0 ? position : undefined;
   switch (driver.kind) {
@@ -313,6 +317,10 @@ const RESOURCE =
 /** The text of `r` in a part of a plan; null where `r` is a row of `resource`, which has none. */
 export function contentIn(from: string): string {
   return from.endsWith(RESOURCE) ? 'r.content' : 'null::text';
+}
+
+function withTies(sort: readonly SearchSort[]): Pick<Plan, 'ties'> {
+  return sort.length > 1 ? { ties: true } : {};
 }
 
 /** Of several types each is walked by itself: an index has one order for each. */
@@ -442,6 +450,7 @@ function dateCandidates(
     from: rows.map((each) => `(${each}) d ${RESOURCE}`),
     order,
     ...(sort.length > 0 && filters.length === 0 ? { leavesOut: parameter } : {}),
+    ...withTies(sort),
   };
 }
 
@@ -484,5 +493,6 @@ function valueCandidates(
     order: [plain(column, type), ...ties, ...sort.slice(1).map(keyOf), { ...RID, sql: 'd.rid', descending }],
     leavesOut: parameter,
     ...(alone ? { more: ties.length } : {}),
+    ...withTies(sort),
   };
 }
