@@ -95,7 +95,7 @@ function formParameters(parameters: string): { format: string | undefined; prett
   const format = given.get('_format')?.trim().replace(' ', '+');
   const pretty = given.get('_pretty');
   if (pretty !== null && pretty !== '' && pretty !== 'true' && pretty !== 'false') {
-    throw new Failure('invalid', issue('value', '_pretty is true or false', 'http._pretty'));
+    throw new Failure('invalid', issue('value', '_pretty is true or false', 'http._pretty', 'MSG_PARAM_INVALID'));
   }
   return { format: format === '' ? undefined : format, pretty: pretty === 'true' };
 }
@@ -128,7 +128,7 @@ function formatAccepted(wanted: string, source: 'Accept' | '_format' = 'Accept')
   const diagnostics = isOther
     ? 'This service speaks FHIR 4.0 (R4) only'
     : `The answer can be application/fhir+json or application/fhir+xml. Ask for one of them, or leave ${source} out`;
-  throw new Failure('not-acceptable', issue('not-supported', diagnostics, `http.${source}`));
+  throw new Failure('not-acceptable', issue('not-supported', diagnostics, `http.${source}`, 'MSG_BAD_FORMAT'));
 }
 
 /**
@@ -194,6 +194,7 @@ export function requireBodyType(
         'not-supported',
         `The Content-Type ${quoted(type.name)} is not accepted here. Send ${example}`,
         'http.Content-Type',
+        'MSG_BAD_FORMAT',
       ),
     );
   }
@@ -201,13 +202,13 @@ export function requireBodyType(
   if (charset !== 'utf-8' && charset !== 'utf8') {
     throw new Failure(
       'unsupported-media-type',
-      issue('not-supported', 'Only the character set utf-8 is accepted', 'http.Content-Type'),
+      issue('not-supported', 'Only the character set utf-8 is accepted', 'http.Content-Type', 'MSG_BAD_FORMAT'),
     );
   }
   if (!isR4(type.parameters.get('fhirversion'))) {
     throw new Failure(
       'unsupported-media-type',
-      issue('not-supported', 'This service speaks FHIR 4.0 (R4) only', 'http.Content-Type'),
+      issue('not-supported', 'This service speaks FHIR 4.0 (R4) only', 'http.Content-Type', 'MSG_BAD_FORMAT'),
     );
   }
   return type;

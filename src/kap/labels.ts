@@ -21,7 +21,7 @@ import { hasCode, hasKapCode, LABEL, SYSTEM } from './codes.ts';
 /** Why labels cannot stand. `expression` is a FHIRPath in the resource. */
 export type LabelIssue = {
   readonly severity: 'error';
-  readonly code: 'business-rule' | 'security';
+  readonly code: 'business-rule' | 'code-invalid';
   readonly diagnostics: string;
   readonly expression: string;
 };
@@ -42,7 +42,7 @@ export function labelled<T extends Resource>(resource: T, notes: ReadonlySet<str
   const labels = type === 'DocumentReference' ? withDocumentLabels(own, resource as DocumentReference) : own;
 
   const given = confidentialityOf(labels);
-  if (given === 'several' || given === 'unknown') return { issues: [wrongConfidentiality(type, given)] };
+  if (given === 'several' || given === 'unknown') return { issues: [wrongConfidentiality(type, own, given)] };
 
   const wanted = wantedLabels(resource, labels, given, notes);
   const missing = wanted.filter((label) => !has(labels, label));
@@ -182,8 +182,8 @@ export function isBelowRestricted(code: string): boolean {
   return LEVELS.indexOf(code) < LEVELS.indexOf('R');
 }
 
-function wrongConfidentiality(type: string, given: 'several' | 'unknown'): LabelIssue {
-  const expression = `${type}.meta.security`;
+function wrongConfidentiality(type: string, own: readonly Coding[], given: 'several' | 'unknown'): LabelIssue {
+  const expression = wrongLabel(type, own, given);
   return given === 'several'
     ? {
         severity: 'error',
@@ -193,10 +193,17 @@ function wrongConfidentiality(type: string, given: 'several' | 'unknown'): Label
       }
     : {
         severity: 'error',
-        code: 'security',
+        code: 'code-invalid',
         diagnostics: `Rule R-22: unknown code of v3-Confidentiality; use one of ${LEVELS.join(', ')}`,
         expression,
       };
+}
+
+/** The label that is one too many, or unknown; a document may have it among its own security labels alone. */
+function wrongLabel(type: string, own: readonly Coding[], given: 'several' | 'unknown'): string {
+  const at = own.flatMap((label, index) => (isNotConfidentiality(label) ? [] : [index]));
+  const index = given === 'several' ? at[1] : at.find((each) => !LEVELS.includes(own[each]?.code ?? ''));
+  return index === undefined ? `${type}.securityLabel` : `${type}.meta.security[${index}]`;
 }
 
 function mustBeRestricted(wanted: readonly Coding[]): boolean {

@@ -113,11 +113,11 @@ describe('R-22: labels of the author', () => {
   });
 
   test.each([
-    ['two levels', [level('N'), level('R')], 'business-rule'],
-    ['an unknown level', [level('X')], 'security'],
-  ])('%s are refused', (_case, security, code) => {
+    ['two levels', [level('N'), level('R')], 'business-rule', 1],
+    ['an unknown level', [level('X')], 'code-invalid', 0],
+  ])('%s are refused', (_case, security, code, at) => {
     expect(labelled(secured(condition, ...security))).toEqual({
-      issues: [expect.objectContaining({ code, expression: 'Condition.meta.security' })],
+      issues: [expect.objectContaining({ code, expression: `Condition.meta.security[${at}]` })],
     });
   });
 

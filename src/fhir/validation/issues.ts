@@ -1,6 +1,6 @@
 import type { ErrorObject } from 'ajv';
 import type { Definitions } from '../definitions.ts';
-import { type Issue, type IssueCode, issue } from '../failure.ts';
+import { type Issue, type IssueCode, issue, type MessageCode } from '../failure.ts';
 import { nearest } from './nearest.ts';
 import { asStep, type Place, placeOf, stepInto, stepTo } from './place.ts';
 import { primitives } from './primitives.ts';
@@ -36,7 +36,7 @@ export function issuesOf(error: ErrorObject, resource: unknown, root: Place, def
         ),
       ];
     case 'format':
-      return [issue('value', `Not a valid ${place.type}: expected ${expectedOf(place)}`, place.expression)];
+      return [notValid(place)];
     case 'primitives':
       return found.map((at) => wrongItem(at, valueAt(resource, error.instancePath), place));
     case 'binding':
@@ -57,6 +57,18 @@ export function issuesOf(error: ErrorObject, resource: unknown, root: Place, def
       throw new Error(`no words for the keyword ${error.keyword}`);
   }
 }
+
+function notValid(place: Place): Issue {
+  const words = `Not a valid ${place.type}: expected ${expectedOf(place)}`;
+  return issue('value', words, place.expression, MESSAGE_OF_TYPE[place.type ?? '']);
+}
+
+const MESSAGE_OF_TYPE: Readonly<Record<string, MessageCode>> = {
+  date: 'MSG_DATE_FORMAT',
+  dateTime: 'MSG_DATE_FORMAT',
+  instant: 'MSG_DATE_FORMAT',
+  id: 'MSG_ID_INVALID',
+};
 
 const UNPAIRED = 'null may only stand where the list of values or its list with an underscore has an entry';
 
@@ -85,7 +97,7 @@ function wrongItem(at: string | number, list: unknown, place: Place): Issue {
   const item: unknown = (list as unknown[])[Number(at)];
   const isRightType = typeof item === jsonName(primitives[place.type ?? '']?.json);
   const code: IssueCode = isRightType ? 'value' : 'structure';
-  return issue(code, `Not a valid ${place.type}: expected ${expectedOf(place)}`, indexed(place, at).expression);
+  return { ...notValid(indexed(place, at)), code };
 }
 
 function unknownElement(name: string, place: Place, definitions: Definitions): Issue {
