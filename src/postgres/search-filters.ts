@@ -128,7 +128,7 @@ export function rankOf(filter: SearchFilter): number {
 }
 
 export const UNRANKED = Number.POSITIVE_INFINITY;
-const RANK = { id: 0, identifier: 1, reference: 2, text: 3, date: 4, code: 5, common: 8 } as const;
+const RANK = { id: 0, identifier: 1, reference: 2, text: 3, date: 4, code: 5, quantity: 6, common: 8 } as const;
 
 /** A condition of this rank or less finds so few that reading them all is the best way. */
 export const SELECTIVE = RANK.text + 0.9;
@@ -166,6 +166,7 @@ function valueRank({ kind, parameter }: RowFilter): number {
   if (kind === 'token') return IDENTIFYING.has(parameter.code) ? RANK.identifier : RANK.code;
   if (kind === 'reference') return RANK.reference;
   if (kind === 'string' || kind === 'uri') return RANK.text;
+  if (kind === 'quantity') return RANK.quantity;
   return kind === 'date' ? RANK.date : RANK.code;
 }
 
