@@ -9,6 +9,9 @@ import { Failure, issue } from './failure.ts';
 import { MAX_JSON_DEPTH } from './json.ts';
 import { FHIR_NAMESPACE, XHTML_NAMESPACE, type XmlChild, type XmlLayout, type XmlLayouts } from './xml-layout.ts';
 
+/** More than a Bundle of 10 MB has whose elements say something. */
+const MAX_ELEMENTS = 500_000;
+
 const XSI_NAMESPACE = 'http://www.w3.org/2001/XMLSchema-instance';
 const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/';
 
@@ -71,6 +74,7 @@ class Reader {
   #root: Json | undefined;
   #tagStart = 0;
   #depth = 0;
+  #elements = 0;
 
   constructor(text: string, layouts: XmlLayouts, isResourceType: (name: string) => boolean) {
     this.#text = text;
@@ -99,6 +103,7 @@ class Reader {
   }
 
   #open(tag: SaxesTagNS): void {
+    if (++this.#elements > MAX_ELEMENTS) this.#refuse(`The XML has more than ${MAX_ELEMENTS} elements`, 'too-costly');
     if (++this.#depth > MAX_JSON_DEPTH)
       this.#refuse(`The XML is nested deeper than ${MAX_JSON_DEPTH} levels`, 'too-costly');
     const frame = this.#frames.at(-1);

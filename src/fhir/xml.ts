@@ -15,7 +15,8 @@ export type FhirXml = {
    * A resource as JSON text. Whether its values are valid is left to the validator, which names the same places.
    *
    * @throws Failure `invalid`, with line, column and FHIRPath: XML that is not well-formed, a document type, an element
-   * or attribute that R4 has not, text where none may be, another namespace, nesting deeper than MAX_JSON_DEPTH
+   * or attribute that R4 has not, text where none may be, another namespace, nesting deeper than MAX_JSON_DEPTH, more than
+   * 500,000 elements
    */
   toJson(source: Uint8Array): string;
   /**
