@@ -6,6 +6,7 @@ import type {
   Quantity,
   Reference,
 } from '@medplum/fhirtypes';
+import { choiceStep } from '../fhir/choice-step.ts';
 import type { Issue } from '../fhir/failure.ts';
 import { isObject, PARAMETER_TYPES, type ParameterType } from './parameter-types.ts';
 
@@ -14,7 +15,7 @@ import { isObject, PARAMETER_TYPES, type ParameterType } from './parameter-types
  *
  * A definition says which parameters there are, of which type, how often and with which parts; its FHIR form is the
  * OperationDefinition in fhir-profiles/. Reading lists every fault at once, each with its place
- * (`Parameters.parameter[3].valueDateTime`), and never guesses: an unknown name, another type or a second value where
+ * (`Parameters.parameter[3].value.ofType(dateTime)`), and never guesses: an unknown name, another type or a second value where
  * one is allowed is refused.
  */
 export type ParameterDefinition = {
@@ -204,13 +205,14 @@ function readEntry(
   const [key] = values;
   const type = types.find((candidate) => key === valueKey(candidate));
   const forms = types.map(valueKey).join(' or ');
+  const at = key === undefined ? place : `${place}.${choiceStep('value', key)}`;
   if (key === undefined || type === undefined) {
-    issues.push(fault('value', `${name} must be given as ${forms}.`, key === undefined ? place : `${place}.${key}`));
+    issues.push(fault('value', `${name} must be given as ${forms}.`, at));
     return undefined;
   }
   const problem = PARAMETER_TYPES[type](item[key]);
   if (problem !== undefined) {
-    issues.push(fault('value', `${name} ${problem}`, `${place}.${key}`));
+    issues.push(fault('value', `${name} ${problem}`, at));
     return undefined;
   }
   if (
@@ -219,10 +221,10 @@ function readEntry(
     !definition.targets.includes(targetTypeOf(item[key] as Reference))
   ) {
     const text = `${name} must refer to ${definition.targets.join(' or ')}.`;
-    issues.push(fault('value', text, `${place}.${key}`));
+    issues.push(fault('value', text, at));
     return undefined;
   }
-  return { name, place: `${place}.${key}`, value: item[key], type };
+  return { name, place: at, value: item[key], type };
 }
 
 /** `Practitioner/4` and `Practitioner?identifier=…` refer to a Practitioner. */

@@ -344,7 +344,13 @@ function fromActions(actions: readonly PlanDefinitionAction[], issues: PolicyIss
   };
 
   for (const { action, place } of infusions) {
-    state(action.timingRange, `${place}.timingRange`, 'infusionMinimumMinutes', 'infusionMaximumMinutes', 'min');
+    state(
+      action.timingRange,
+      `${place}.timing.ofType(Range)`,
+      'infusionMinimumMinutes',
+      'infusionMaximumMinutes',
+      'min',
+    );
   }
   for (const { action, place } of all) {
     const integration = isCoded(action, 'kap-integration-session');
@@ -354,7 +360,7 @@ function fromActions(actions: readonly PlanDefinitionAction[], issues: PolicyIss
       if (integration && related.relationship?.startsWith('concurrent')) models.add('during-infusion');
       if (related.relationship !== 'after-end') continue;
       if (integration) models.add('post-infusion');
-      const at = `${place}.relatedAction[${index}].offsetRange`;
+      const at = `${place}.relatedAction[${index}].offset.ofType(Range)`;
       if (integration) {
         state(related.offsetRange, at, 'integrationWindowStartHours', 'integrationWindowEndHours', 'h');
       } else {

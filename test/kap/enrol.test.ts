@@ -179,12 +179,12 @@ test.each<[string, Parameter[], string[]]>([
   [
     'an infusion without a time',
     [{ name: 'infusion', valueDateTime: '2026-09-14' }],
-    ['Parameters.parameter[6].valueDateTime value'],
+    ['Parameters.parameter[6].value.ofType(dateTime) value'],
   ],
   [
     'too few infusions',
     ['14', '17'].map((day) => ({ name: 'infusion', valueDateTime: `2026-09-${day}T09:30:00-05:00` })),
-    ['Parameters.parameter[7].valueDateTime value'],
+    ['Parameters.parameter[7].value.ofType(dateTime) value'],
   ],
   [
     'infusions too close to each other',
@@ -192,12 +192,15 @@ test.each<[string, Parameter[], string[]]>([
       name: 'infusion',
       valueDateTime: `2026-09-${day}T09:30:00-05:00`,
     })),
-    ['Parameters.parameter[7].valueDateTime business-rule', 'Parameters.parameter[8].valueDateTime business-rule'],
+    [
+      'Parameters.parameter[7].value.ofType(dateTime) business-rule',
+      'Parameters.parameter[8].value.ofType(dateTime) business-rule',
+    ],
   ],
   [
     'another patient',
     [{ name: 'subject', valueReference: { reference: 'Patient/other' } }],
-    ['Parameters.parameter[6].valueReference value'],
+    ['Parameters.parameter[6].value.ofType(Reference) value'],
   ],
 ])('enrolling refuses %s at its place', (_what, more, places) => {
   expect(placesOf(apply(new Chart(), more))).toEqual(places);

@@ -192,7 +192,7 @@ test.each<[string, PlanDefinition, string, string]>([
       ],
     }),
     'value',
-    'PlanDefinition.action[0].timingRange.low',
+    'PlanDefinition.action[0].timing.ofType(Range).low',
   ],
 ])('%s is an issue', (_case, wrong, code, expression) => {
   expect(policyIssues(wrong)).toEqual([expect.objectContaining({ code, expression })]);

@@ -218,9 +218,9 @@ test('another infusion under a number that is taken, or at a time that is taken,
   chart.apply(bundleOf(infused(chart)));
   const later = { start: { name: 'start', valueDateTime: at('09:40') } };
   expect(placesOf(infused(chart, { ...later, session: { name: 'session', valueInteger: 1 } }))).toEqual([
-    'Parameters.parameter[1].valueDateTime conflict',
+    'Parameters.parameter[1].value.ofType(dateTime) conflict',
   ]);
-  expect(placesOf(infused(chart, later))).toEqual(['Parameters.parameter[1].valueDateTime conflict']);
+  expect(placesOf(infused(chart, later))).toEqual(['Parameters.parameter[1].value.ofType(dateTime) conflict']);
 });
 
 test('a repeated message has no effect after its session was corrected, even where its times would fit another one', () => {
@@ -237,7 +237,7 @@ test('a repeated message has no effect after its session was corrected, even whe
   const before = JSON.stringify(chart.all());
   expect(chart.apply(bundleOf(infused(chart, full())))).toEqual([]);
   expect(chart.apply(bundleOf(infused(chart, correction('09:31'))))).toEqual([]);
-  expect(placesOf(infused(chart, correction('09:30')))).toEqual([expect.stringMatching(/valueBoolean conflict$/)]);
+  expect(placesOf(infused(chart, correction('09:30')))).toEqual([expect.stringMatching(/value\.ofType\(boolean\) conflict$/)]);
   expect(JSON.stringify(chart.all())).toBe(before);
 });
 
@@ -332,7 +332,7 @@ test.each<[string, Parameters<typeof infusion>[0], string[]]>([
       start: null,
       end: null,
     },
-    ['Parameters.parameter[2].valueQuantity business-rule'],
+    ['Parameters.parameter[2].value.ofType(Quantity) business-rule'],
   ],
   [
     'an assessment after departure',
@@ -345,86 +345,86 @@ test.each<[string, Parameters<typeof infusion>[0], string[]]>([
         ],
       },
     },
-    ['Parameters.parameter[6].part[0].valueDateTime business-rule'],
+    ['Parameters.parameter[6].part[0].value.ofType(dateTime) business-rule'],
   ],
   ['an unknown parameter', replaced('dosage', { valueString: '34' }), ['Parameters.parameter[6].name not-supported']],
   [
     'a parameter of the wrong type',
     replaced('start', { valueString: at('09:35') }),
-    ['Parameters.parameter[1].valueString value'],
+    ['Parameters.parameter[1].value.ofType(string) value'],
   ],
   [
     'a time without offset',
     replaced('start', { valueDateTime: '2026-09-14T09:35:00' }),
-    ['Parameters.parameter[1].valueDateTime value'],
+    ['Parameters.parameter[1].value.ofType(dateTime) value'],
   ],
   [
     'a day that no calendar has',
     replaced('arrival', { valueDateTime: '2026-02-30T09:35:00Z' }),
-    ['Parameters.parameter[0].valueDateTime value'],
+    ['Parameters.parameter[0].value.ofType(dateTime) value'],
   ],
   ['a missing end', { end: null }, ['Parameters.parameter required']],
   ['a missing nurse', { nurse: null }, ['Parameters.parameter required']],
   [
     'a patient as the nurse',
     replaced('nurse', { valueReference: { reference: 'Patient/p1' } }),
-    ['Parameters.parameter[5].valueReference value'],
+    ['Parameters.parameter[5].value.ofType(Reference) value'],
   ],
   [
     'a dose without unit',
     replaced('dose', { valueQuantity: { value: 34 } }),
-    ['Parameters.parameter[4].valueQuantity required'],
+    ['Parameters.parameter[4].value.ofType(Quantity) required'],
   ],
   [
     'a dose in mL',
     replaced('dose', { valueQuantity: quantity(34, 'mL') }),
-    ['Parameters.parameter[4].valueQuantity value'],
+    ['Parameters.parameter[4].value.ofType(Quantity) value'],
   ],
   ['no dose', { dose: null }, ['Parameters.parameter required']],
   [
     'a weight in pounds',
     replaced('weight', { valueQuantity: quantity(150, '[lb_av]') }),
-    ['Parameters.parameter[6].valueQuantity value'],
+    ['Parameters.parameter[6].value.ofType(Quantity) value'],
   ],
   [
     'an infusion that ends before it starts',
     replaced('end', { valueDateTime: at('09:30') }),
-    ['Parameters.parameter[2].valueDateTime business-rule'],
+    ['Parameters.parameter[2].value.ofType(dateTime) business-rule'],
   ],
   [
     'a departure before the end',
     replaced('departure', { valueDateTime: at('10:20') }),
-    ['Parameters.parameter[3].valueDateTime business-rule'],
+    ['Parameters.parameter[3].value.ofType(dateTime) business-rule'],
   ],
   [
     'a start before the arrival',
     replaced('arrival', { valueDateTime: at('09:40') }),
-    ['Parameters.parameter[1].valueDateTime business-rule'],
+    ['Parameters.parameter[1].value.ofType(dateTime) business-rule'],
   ],
   [
     'a number beyond the plan',
     replaced('session', { valueInteger: 7 }),
-    ['Parameters.parameter[6].valueInteger business-rule'],
+    ['Parameters.parameter[6].value.ofType(integer) business-rule'],
   ],
   [
     'an order of another plan',
     replaced('session', { valueReference: { reference: 'ServiceRequest/other' } }),
-    ['Parameters.parameter[6].valueReference not-found'],
+    ['Parameters.parameter[6].value.ofType(Reference) not-found'],
   ],
   [
     'a correction of nothing',
     replaced('correction', { valueBoolean: true }),
-    ['Parameters.parameter[6].valueBoolean not-found'],
+    ['Parameters.parameter[6].value.ofType(boolean) not-found'],
   ],
   [
     'a stop without a reason',
     replaced('status', { valueCode: 'stopped' }),
-    ['Parameters.parameter[6].valueCode required'],
+    ['Parameters.parameter[6].value.ofType(code) required'],
   ],
   [
     'waste that nobody witnessed',
     replaced('waste', { valueQuantity: quantity(3, 'mg') }),
-    ['Parameters.parameter[6].valueQuantity required'],
+    ['Parameters.parameter[6].value.ofType(Quantity) required'],
   ],
   [
     'a PHQ-9 with eight answers',
@@ -434,17 +434,17 @@ test.each<[string, Parameters<typeof infusion>[0], string[]]>([
   [
     'a total that is not the sum',
     { scores: score('gad-7', ...items(1, 1, 1, 1, 1, 1, 1), { name: 'total', valueInteger: 8 }) },
-    ['Parameters.parameter[6].part[8].valueInteger value'],
+    ['Parameters.parameter[6].part[8].value.ofType(integer) value'],
   ],
   [
     'an unknown instrument',
     { scores: score('phq', ...items(1)) },
-    ['Parameters.parameter[6].part[0].valueCode code-invalid'],
+    ['Parameters.parameter[6].part[0].value.ofType(code) code-invalid'],
   ],
   [
     'a heart rate of 800',
     { vitals: vitals('09:40', { heartRate: 800 }) },
-    ['Parameters.parameter[6].part[1].valueDecimal value'],
+    ['Parameters.parameter[6].part[1].value.ofType(decimal) value'],
   ],
   [
     'a reading of another day',
@@ -457,17 +457,17 @@ test.each<[string, Parameters<typeof infusion>[0], string[]]>([
         ],
       },
     },
-    ['Parameters.parameter[6].part[0].valueDateTime business-rule'],
+    ['Parameters.parameter[6].part[0].value.ofType(dateTime) business-rule'],
   ],
   [
     'two bad rows of a table',
     replaced('vitalsCsv', { valueString: 'time,spo2\n09:40,998\nx,98\n' }),
-    ['Parameters.parameter[6].valueString value', 'Parameters.parameter[6].valueString value'],
+    ['Parameters.parameter[6].value.ofType(string) value', 'Parameters.parameter[6].value.ofType(string) value'],
   ],
   [
     'a row outside of the visit',
     replaced('vitalsCsv', { valueString: 'time,spo2\n08:40,98\n' }),
-    ['Parameters.parameter[6].valueString business-rule'],
+    ['Parameters.parameter[6].value.ofType(string) business-rule'],
   ],
   [
     'an unknown severity',
@@ -481,7 +481,7 @@ test.each<[string, Parameters<typeof infusion>[0], string[]]>([
         ],
       },
     },
-    ['Parameters.parameter[6].part[2].valueCode code-invalid'],
+    ['Parameters.parameter[6].part[2].value.ofType(code) code-invalid'],
   ],
 ])('recording refuses %s at its place', (_what, changes, places) => {
   expect(placesOf(infused(enrolled(), changes))).toEqual(places);
@@ -518,8 +518,8 @@ test('all faults are named at once, and a plan that is not active is one of them
   expect(placesOf(result)).toEqual([
     'Parameters.parameter[6].name not-supported',
     'CarePlan.status business-rule',
-    'Parameters.parameter[2].valueDateTime business-rule',
-    'Parameters.parameter[4].valueQuantity required',
+    'Parameters.parameter[2].value.ofType(dateTime) business-rule',
+    'Parameters.parameter[4].value.ofType(Quantity) required',
   ]);
 });
 
@@ -590,5 +590,5 @@ test('a table from a monitor with the session in the url records the same as Par
     bundle.entry?.map(({ resource }) => resource && { ...resource, meta: { ...resource.meta, tag: [] } });
   expect(summary(table)).toEqual(summary(parts));
   const wrong = { ...sessionOf(enrolled()), parameters: parametersOfCsv(csv, [...query, ['weight', 'heavy']]) };
-  expect(placesOf(recordInfusion(wrong))).toEqual(['Parameters.parameter[7].valueString value']);
+  expect(placesOf(recordInfusion(wrong))).toEqual(['Parameters.parameter[7].value.ofType(string) value']);
 });

@@ -150,7 +150,7 @@ test('the same message twice is one session; another start for the same infusion
     valueReference: { reference: `Procedure/${chart.ofType('Procedure')[0]?.id}` },
   });
   const earlier = { ...full(), ...named, ...replaced('start', { valueDateTime: at('15', '13:55') }) };
-  expect(placesOf(integrated(chart, earlier))).toEqual(['Parameters.parameter[0].valueDateTime conflict']);
+  expect(placesOf(integrated(chart, earlier))).toEqual(['Parameters.parameter[0].value.ofType(dateTime) conflict']);
   chart.apply(bundleOf(integrated(chart, { ...earlier, ...replaced('correction', { valueBoolean: true }) })));
   expect(chart.ofType('Procedure').map(({ performedPeriod }) => performedPeriod?.start)).toEqual([
     at('14', '09:35'),
@@ -214,19 +214,19 @@ test('how far back an infusion is looked for is the policy of the clinic', () =>
   expect(integrated(chart, late).ok).toBe(true);
   const request = sessionOf(chart, ...integration(late));
   const strict = recordIntegration({ ...request, policy: { ...defaultPolicy, integrationMissedAfterDays: 3 } });
-  expect(placesOf(strict)).toEqual(['Parameters.parameter[0].valueDateTime business-rule']);
+  expect(placesOf(strict)).toEqual(['Parameters.parameter[0].value.ofType(dateTime) business-rule']);
 });
 
 test.each<[string, Parameters<typeof integration>[0], string[]]>([
   [
     'therapy that names an infusion of another patient',
     replaced('infusion', { valueReference: { reference: 'Procedure/of-someone-else' } }),
-    ['Parameters.parameter[3].valueReference not-found'],
+    ['Parameters.parameter[3].value.ofType(Reference) not-found'],
   ],
   [
     'an infusion by an unknown identifier',
     replaced('infusion', { valueReference: { reference: 'Procedure?identifier=https://x|1' } }),
-    ['Parameters.parameter[3].valueReference not-found'],
+    ['Parameters.parameter[3].value.ofType(Reference) not-found'],
   ],
   [
     'therapy before any infusion',
@@ -234,21 +234,25 @@ test.each<[string, Parameters<typeof integration>[0], string[]]>([
       ...replaced('start', { valueDateTime: at('10', '14:00') }),
       ...replaced('end', { valueDateTime: at('10', '15:00') }),
     },
-    ['Parameters.parameter[0].valueDateTime business-rule'],
+    ['Parameters.parameter[0].value.ofType(dateTime) business-rule'],
   ],
   [
     'therapy that ends before it starts',
     replaced('end', { valueDateTime: at('15', '13:00') }),
-    ['Parameters.parameter[1].valueDateTime business-rule'],
+    ['Parameters.parameter[1].value.ofType(dateTime) business-rule'],
   ],
   ['a missing therapist', { therapist: null }, ['Parameters.parameter required']],
   [
     'a correction of nothing',
     replaced('correction', { valueBoolean: true }),
-    ['Parameters.parameter[3].valueBoolean not-found'],
+    ['Parameters.parameter[3].value.ofType(boolean) not-found'],
   ],
   ['an unknown parameter', replaced('dose', { valueString: 'x' }), ['Parameters.parameter[3].name not-supported']],
-  ['a note that is empty', replaced('note', { valueString: ' ' }), ['Parameters.parameter[3].valueString value']],
+  [
+    'a note that is empty',
+    replaced('note', { valueString: ' ' }),
+    ['Parameters.parameter[3].value.ofType(string) value'],
+  ],
 ])('recording refuses %s at its place', (_what, changes, places) => {
   expect(placesOf(integrated(afterInfusion(), changes))).toEqual(places);
 });
@@ -263,7 +267,7 @@ test('therapy before the infusion that it names is refused', () => {
     ...replaced('end', { valueDateTime: at('14', '08:50') }),
   };
   expect(placesOf(integrated(chart, { ...named, ...early }))).toEqual([
-    'Parameters.parameter[0].valueDateTime business-rule',
+    'Parameters.parameter[0].value.ofType(dateTime) business-rule',
   ]);
 });
 
@@ -277,7 +281,7 @@ test('another psychotherapy note for the same session is a conflict; the same on
   ]);
   expect(chart.apply(bundleOf(integrated(chart, full())))).toEqual([]);
   const other = { ...full(), ...replaced('psychotherapyNote', { valueString: 'Another note.' }) };
-  expect(placesOf(integrated(chart, other))).toEqual([expect.stringMatching(/valueString conflict$/)]);
+  expect(placesOf(integrated(chart, other))).toEqual([expect.stringMatching(/value\.ofType\(string\) conflict$/)]);
 });
 
 test('an infusion that another system recorded without naming the plan can be named, and its time is taken', () => {
@@ -294,5 +298,5 @@ test('an infusion that another system recorded without naming the plan can be na
   const named = replaced('infusion', { valueReference: { reference: 'Procedure/foreign' } });
   chart.apply(bundleOf(integrated(chart, named)));
   expect(chart.ofType('Procedure')[1]?.reasonReference?.[0]?.reference).toBe('Procedure/foreign');
-  expect(placesOf(infused(chart))).toEqual(['Parameters.parameter[1].valueDateTime conflict']);
+  expect(placesOf(infused(chart))).toEqual(['Parameters.parameter[1].value.ofType(dateTime) conflict']);
 });

@@ -148,7 +148,7 @@ describe('R-03 duration of an infusion', () => {
   test('an infusion that ends before it starts is refused at its place', () => {
     const { refusals, upserts } = run([...setting(), ...infusion(1, START, plus(START, -1))]);
     expect(refusals).toContainEqual(
-      expect.objectContaining({ resource: 'Procedure/inf-1', expression: 'Procedure.performedPeriod.end' }),
+      expect.objectContaining({ resource: 'Procedure/inf-1', expression: 'Procedure.performed.ofType(Period).end' }),
     );
     expect(upserts).toEqual([]);
   });

@@ -3,11 +3,12 @@
  *
  * A declaration says what an OperationDefinition says. Values come from the url, from a Parameters resource, or, where
  * one parameter is a resource, from that resource alone as the body; from url and body together they are one list.
- * Reading lists every fault at once with its place (`http.start`, `Parameters.parameter[2].valueCode`).
+ * Reading lists every fault at once with its place (`http.start`, `Parameters.parameter[2].value.ofType(code)`).
  *
  * @see https://hl7.org/fhir/R4/operations.html#executing
  */
 import type { CodeableConcept, Coding, Resource } from '@medplum/fhirtypes';
+import { choiceStep } from '../../fhir/choice-step.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { primitives } from '../../fhir/validation/primitives.ts';
 
@@ -223,9 +224,16 @@ class Reader {
     }
     const key = Object.keys(item).find((each) => each.startsWith('value'));
     const type = types.find((each) => accepted(each).some((form) => key === valueKey(form)));
-    if (key !== undefined && type !== undefined) return [{ name, place: `${place}.${key}`, type, value: item[key] }];
+    if (key !== undefined && type !== undefined) {
+      return [{ name, place: `${place}.${choiceStep('value', key)}`, type, value: item[key] }];
+    }
     const wanted = types.map((each) => (this.#isResource(each) ? `resource (${each})` : valueKey(each))).join(' or ');
-    const where = key === undefined ? (resource === undefined ? place : `${place}.resource`) : `${place}.${key}`;
+    const where =
+      key === undefined
+        ? resource === undefined
+          ? place
+          : `${place}.resource`
+        : `${place}.${choiceStep('value', key)}`;
     this.#issues.push(issue('value', `${name} must be given as ${wanted}`, where));
     return [];
   }

@@ -74,12 +74,12 @@ export function backwardPeriods(course: Course): readonly Outcome[] {
     });
   };
   for (const { procedure, encounter, administrations } of course.infusions) {
-    look('R-03', procedure, procedure.performedPeriod, 'performedPeriod');
+    look('R-03', procedure, procedure.performedPeriod, 'performed.ofType(Period)');
     look('R-03', encounter, encounter?.period, 'period');
-    for (const each of administrations) look('R-03', each, each.effectivePeriod, 'effectivePeriod');
+    for (const each of administrations) look('R-03', each, each.effectivePeriod, 'effective.ofType(Period)');
   }
   for (const { procedure, encounter } of course.therapies) {
-    look('R-04', procedure, procedure?.performedPeriod, 'performedPeriod');
+    look('R-04', procedure, procedure?.performedPeriod, 'performed.ofType(Period)');
     look('R-04', encounter, encounter?.period, 'period');
   }
   return [...found.values()].map(refused);

@@ -49,7 +49,7 @@ export type Refusal = {
   readonly diagnostics: string;
   /** The resource at fault: `Type/id`. */
   readonly resource: Key;
-  /** FHIRPath of the place in it: `Procedure.performedPeriod.end`. */
+  /** FHIRPath of the place in it: `Procedure.performed.ofType(Period).end`. */
   readonly expression: string;
   /** Every resource whose change can have caused it, the one at fault among them. */
   readonly involved: readonly Key[];

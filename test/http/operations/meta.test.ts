@@ -126,7 +126,7 @@ test('the labels that the clinic needs cannot be taken away, and a second confid
     .expect(422);
   expect(refused.body.issue[0]).toMatchObject({
     code: 'business-rule',
-    expression: ['Parameters.parameter[0].valueMeta.security'],
+    expression: ['Parameters.parameter[0].value.ofType(Meta).security'],
   });
 });
 
@@ -176,7 +176,7 @@ test.each<[string, string, object | undefined, number, string | undefined]>([
     'Patient/bad/$meta-add',
     { resourceType: 'Parameters', parameter: [{ name: 'meta', valueString: 'x' }] },
     400,
-    'Parameters.parameter[0].valueString',
+    'Parameters.parameter[0].value.ofType(string)',
   ],
   [
     'with a wrong meta',

@@ -105,7 +105,7 @@ test.each<[string, string, unknown, string[]]>([
     'one that is repeated in url and body',
     'kind=a&start=2026',
     inBody({ name: 'start', valueDate: '2026' }),
-    ['structure Parameters.parameter[0].valueDate'],
+    ['structure Parameters.parameter[0].value.ofType(date)'],
   ],
   ['a date that is none', 'kind=a&start=2026-02-30', undefined, ['value http.start']],
   ['a number that is none', 'kind=a&count=x', undefined, ['value http.count']],
@@ -117,7 +117,7 @@ test.each<[string, string, unknown, string[]]>([
     'a value of another type',
     '',
     inBody({ name: 'kind', valueString: 'a' }),
-    ['value Parameters.parameter[0].valueString'],
+    ['value Parameters.parameter[0].value.ofType(string)'],
   ],
   [
     'a part that is missing',
