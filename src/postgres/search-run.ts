@@ -6,10 +6,12 @@
  */
 import pg, { type Pool, type PoolClient } from 'pg';
 import { Failure, issue } from '../fhir/failure.ts';
+import { forgetGivenUp, holds, nameOf } from './prepared.ts';
 import type { Statement } from './search-sql.ts';
+import type { SharedConnections } from './shared-connections.ts';
 
-/** A connection of a transaction has the limit of its own, statement_timeout. */
-export type Client = Pool | PoolClient;
+/** A connection of a transaction, and one that is shared, has the limit of its own, statement_timeout. */
+export type Client = Pool | PoolClient | SharedConnections;
 
 /** Answers the rows of a statement. @throws Failure `invalid` with too-costly when it takes too long */
 export type Run = <R extends object>(text: string, sql: Statement) => Promise<R[]>;
@@ -22,8 +24,8 @@ export function runnerOn(client: Client, limitMs = LIMIT_MS): Run {
     const name = nameOf(text);
     const query = { ...(name === undefined ? {} : { name }), text, values: [...values] };
     try {
-      const { rows } =
-        client instanceof pg.Pool ? await limited<R>(client, query, limitMs) : await client.query<R>(query);
+      if (client instanceof pg.Pool) return (await limited<R>(client, query, limitMs)).rows;
+      const { rows } = 'release' in client ? await client.query<R>(query) : await client.query<R>(query);
       return rows;
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code === QUERY_CANCELED) throw tooCostly(error);
@@ -53,6 +55,8 @@ async function limited<R extends object>(
     cancelling = cancel(pool, client);
   }, limitMs);
   try {
+    forgetGivenUp(client);
+    if (query.name !== undefined) holds(client, query.name);
     return await client.query<R>(query);
   } finally {
     clearTimeout(timer);
@@ -74,26 +78,4 @@ async function cancel(pool: Pool, client: PoolClient): Promise<void> {
     // No connection is to be had: statement_timeout ends it.
     await other.end().catch(() => undefined);
   }
-}
-
-// ---- prepared statements
-
-// A prepared text holds its plan, some 50 KB, in each connection.
-const NAMED = 100;
-const ONCE = 1000;
-const names = new Map<string, string>();
-const seenOnce = new Set<string>();
-
-/** Texts that come again get a name, under which a connection prepares them once; a rare shape goes without. */
-function nameOf(text: string): string | undefined {
-  const known = names.get(text);
-  if (known !== undefined || names.size >= NAMED) return known;
-  if (!seenOnce.delete(text)) {
-    if (seenOnce.size >= ONCE) seenOnce.clear();
-    seenOnce.add(text);
-    return undefined;
-  }
-  const name = `search-${names.size}`;
-  names.set(text, name);
-  return name;
 }
