@@ -102,8 +102,6 @@ function anyValue(
       return { reference: random.pick(REFERENCES) };
     case 'Resource':
       return { resourceType: random.pick(['Composition', 'MessageHeader']), id: 'c1' };
-    case 'OperationOutcome':
-      return { resourceType: type, id: 'o1' };
     case 'Extension':
     case 'xhtml':
     case 'Narrative':

@@ -109,3 +109,30 @@ test.each([
 test('definitions load although nothing can be kept on disk', () => {
   expect(loadDefinitions({ cacheFolder: '/dev/null/nowhere' }).resourceTypes).toHaveLength(146);
 });
+
+test('elements that the package adds to R4 are none of R4', () => {
+  const names = (type: string) => definitions.elementsOf(type).map(({ path }) => path.slice(type.length + 1));
+  expect(names('Meta')).toEqual([
+    'id',
+    'extension',
+    'versionId',
+    'lastUpdated',
+    'source',
+    'profile',
+    'security',
+    'tag',
+  ]);
+  expect(names('Binary')).toEqual([
+    'id',
+    'meta',
+    'implicitRules',
+    'language',
+    'contentType',
+    'securityContext',
+    'data',
+  ]);
+  expect(names('ResearchStudy')).not.toContain('progressStatus');
+  expect(definitions.elementsOf('ResearchStudy.progressStatus')).toEqual([]);
+  const outcome = definitions.elementsOf('Bundle.entry.response').find(({ path }) => path.endsWith('.outcome'));
+  expect(outcome?.types).toMatchObject([{ code: 'Resource' }]);
+});

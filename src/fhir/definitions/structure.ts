@@ -97,8 +97,32 @@ export function digestStructure(source: StructureDefinitionSource): StructureDig
     abstract: source.abstract,
     ...(source.baseDefinition === undefined ? {} : { base: source.baseDefinition }),
     ...(source.derivation === undefined ? {} : { derivation: source.derivation }),
-    elements: source.snapshot.element.map((element) => digestElement(element, source)),
+    elements: source.snapshot.element.filter(isPublished).map((element) => digestElement(element, source)),
   };
+}
+
+/**
+ * Elements that the package adds to R4: those of its own server, and some of R5. On the wire they are unknown elements.
+ *
+ * @see https://hl7.org/fhir/R4/resource-definitions.html#Meta and the pages of the types
+ */
+const ADDED: Readonly<Record<string, string>> = {
+  Meta: 'project author onBehalfOf account accounts compartment deleted',
+  Binary: 'url',
+  DeviceDefinition: 'bodySite',
+  EvidenceVariable:
+    'characteristic.linkId characteristic.note characteristic.definitionId characteristic.definitionByTypeAndValue ' +
+    'characteristic.definitionByCombination characteristic.instances[x] characteristic.duration[x] ' +
+    'characteristic.timeFromEvent',
+  ResearchStudy:
+    'name label studyDesign region descriptionSummary classifier associatedParty progressStatus whyStopped recruitment ' +
+    'comparisonGroup outcomeMeasure result objective.description',
+};
+
+const ADDED_PATHS = Object.entries(ADDED).flatMap(([type, paths]) => paths.split(' ').map((path) => `${type}.${path}`));
+
+function isPublished({ path }: ElementSource): boolean {
+  return !ADDED_PATHS.some((added) => path === added || path.startsWith(`${added}.`));
 }
 
 function digestElement(element: ElementSource, structure: StructureDefinitionSource): ElementDigest {
@@ -138,11 +162,15 @@ function digestType(
 }
 
 /** `id` and `url` elements carry a FHIRPath system type; the FHIR type stands in an extension. */
+/** The package narrows it; R4 has any resource there, in an element of its own in XML. */
+const OF_ANY_RESOURCE = 'Bundle.entry.response.outcome';
+
 function typeCode(
   type: NonNullable<ElementSource['type']>[number],
   element: ElementSource,
   structure: StructureDefinitionSource,
 ): string {
+  if (element.path === OF_ANY_RESOURCE) return 'Resource';
   if (!type.code.startsWith('http://hl7.org/fhirpath/')) return type.code;
   // R4 publishes Resource.id as string here, and as type id in the text of https://hl7.org/fhir/R4/resource.html#id
   if (structure.kind === 'resource' && element.path === `${structure.type}.id`) return 'id';
