@@ -18,8 +18,9 @@ import {
 } from './timeline-picture/look.ts';
 import { pressurePanel } from './timeline-picture/pressure.ts';
 import { scalesPanel } from './timeline-picture/scales.ts';
-import { element, escaped, line, rect, text } from './timeline-picture/svg.ts';
+import { element, line, rect, text } from './timeline-picture/svg.ts';
 import { therapyPanel } from './timeline-picture/therapy.ts';
+import { escaped } from './xml-text.ts';
 
 /** SVG 1.1 as text. */
 export function timelinePicture(timeline: Timeline): string {

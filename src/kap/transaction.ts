@@ -1,6 +1,7 @@
 import type { Bundle, BundleEntry, Identifier, Reference, Resource } from '@medplum/fhirtypes';
 import { IDEMPOTENCY_KEY, identifierSystem } from './codes.ts';
 import { labelled } from './labels.ts';
+import { withCurrentNarrative, withNarrative } from './narrative.ts';
 
 /**
  * A transaction that can be sent twice: every resource is found again by its stable identifier, or by the tag
@@ -9,7 +10,7 @@ import { labelled } from './labels.ts';
 export type Draft = { readonly entry: BundleEntry; readonly reference: Reference<never> };
 
 /**
- * All entries with their security labels.
+ * All entries with their security labels, and with the narratives of what is ours.
  *
  * @param notes references of the psychotherapy notes in it and of their texts
  */
@@ -22,7 +23,15 @@ function withLabels(entry: BundleEntry, notes: ReadonlySet<string>): BundleEntry
   const result = labelled(entry.resource, notes);
   // Our own resources carry no label of an author that could contradict the rule.
   if (!('resource' in result)) throw new TypeError(result.issues.map((issue) => issue.diagnostics).join('; '));
-  return { ...entry, resource: result.resource };
+  return {
+    ...entry,
+    resource: isReplaced(entry) ? withCurrentNarrative(result.resource) : withNarrative(result.resource),
+  };
+}
+
+/** A stored resource, by its id: whoever wrote it, its narrative is that author's. */
+function isReplaced({ request }: BundleEntry): boolean {
+  return request?.method === 'PUT' && !request.url.includes('?');
 }
 
 /** Created unless it is there already. Others in the bundle refer to it by `reference`. */

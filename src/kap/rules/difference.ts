@@ -11,6 +11,7 @@ import { concept, hasKapCode, type KapCode, kapCoding, kapConcept, RULE_FINDING 
 import { type Course, compareText, type Key, keyOf, target } from '../course.ts';
 import type { CoursePolicies } from '../course-policies.ts';
 import { labelled } from '../labels.ts';
+import { withCurrentNarrative, withNarrative } from '../narrative.ts';
 import type { Finding } from './outcome.ts';
 
 /** A resource as it is after the changes so far. Keeps the originals and gives out only what differs from them. */
@@ -66,7 +67,9 @@ export class Changes {
   upserts(): Resource[] {
     return [...this.#current]
       .filter(([key, resource]) => !isSame(this.#originals.get(key), resource))
-      .map(([, resource]) => resource);
+      .map(([key, resource]) =>
+        this.#originals.has(key) ? withCurrentNarrative(resource) : withNarrative(resource),
+      );
   }
 }
 

@@ -1,5 +1,7 @@
 /** SVG as text, put together from elements whose attributes and texts are escaped. Never a script, a style or a link. */
 
+import { escaped } from '../xml-text.ts';
+
 export type Attributes = Readonly<Record<string, string | number | undefined>>;
 
 /** `children` are elements, made here; texts go through `text`. */
@@ -37,25 +39,6 @@ export function path(
 ): string {
   const d = points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${short(x)} ${short(y)}`).join('');
   return element('path', { d, fill: 'none', ...attributes }, ...children);
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: XML 1.0 refuses exactly these
-const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** What XML cannot hold is left out. */
-export function escaped(content: string): string {
-  return content
-    .toWellFormed()
-    .replace(FORBIDDEN, '')
-    .replace(/[&<>"']/g, (character) => ENTITIES[character] as string);
 }
 
 /** Two decimals at most. */
