@@ -88,7 +88,7 @@ export function ridsOf(filter: SearchFilter, types: readonly string[], sql: Stat
     case 'list':
       return listRids(filter, types, sql);
     case 'fulltext':
-      return fulltextRids(filter, sql);
+      return fulltextRids(filter, types, sql);
     case 'text':
       return textRids(filter, sql);
     case 'not':

@@ -15,7 +15,7 @@ export function fulltextHolds(filter: FulltextFilter, r: string, sql: Statement)
     false)`;
 }
 
-export function fulltextRids(filter: FulltextFilter, sql: Statement): string {
+export function fulltextRids(filter: FulltextFilter, types: readonly string[], sql: Statement): string {
   const { column, words, query } = parts(filter, sql);
   return `select w.rid from idx_text w
     where w.${column} @@ ${query}
@@ -24,7 +24,7 @@ export function fulltextRids(filter: FulltextFilter, sql: Statement): string {
     select p.rid from idx_text_pending p
       cross join lateral (select * from resource where rid = p.rid offset 0) s
       cross join lateral (select content from resource_version where rid = s.rid and version = s.version offset 0) v
-    where not s.deleted and ${words}(v.content) @@ ${query}`;
+    where not s.deleted and ${sql.isOneOf('s.type', { type: 'text', values: types })} and ${words}(v.content) @@ ${query}`;
 }
 
 function parts({ over, queries }: FulltextFilter, sql: Statement) {

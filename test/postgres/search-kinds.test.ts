@@ -507,7 +507,7 @@ describe('totals', () => {
     expect(await total('Basic?code=few&_total=estimate&_count=1')).toBe(40);
     expect(await total('Basic?code=many&_total=accurate&_count=1')).toBe(2460);
     expect(await total('Basic?code=many&_total=estimate&_count=1')).toBeGreaterThan(2000);
-    expect(await total('Basic?_total=estimate&_count=1')).toBeGreaterThan(2000);
+    for (let i = 0; i < 5; i++) expect(await total('Basic?_total=estimate&_count=1')).toBeGreaterThan(2000);
     expect(await total('Basic?code=few&_count=1')).toBeUndefined();
   });
 });

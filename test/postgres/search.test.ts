@@ -373,16 +373,30 @@ describe('paging', () => {
     ['Observation?_sort=date&_count=7', 'clinic by date'],
     ['Observation?date=ge2025-01-01&_count=7', 'date range'],
     ['Observation?status=final&_sort=code,-date&_count=7', 'several keys'],
+    ['Observation?_sort=-status&_count=7', 'by code'],
+    ['Observation?_sort=value-quantity&_count=7', 'by quantity'],
+    ['Observation?_sort=subject,-value-quantity&_count=7', 'by reference and quantity'],
+    ['Observation?code=a,b&_sort=-date,status&_count=7', 'several keys, probed'],
+    ['Observation?patient.gender=male&_count=7', 'chain'],
+    ['Observation?subject:Patient.gender=male&_sort=-date&_count=7', 'chain by date'],
+    ['Observation?code:not=b&value-quantity=ge1||mg&_sort=_id&_count=7', 'quantity by id'],
+    ['?_type=Observation,Patient&_count=7', 'several types'],
+    ['?_type=Observation,Patient&_id:not=x&_sort=_id&_count=7', 'several types by id'],
   ])('%s (%s) is complete and without repeats while others insert and update', async (url) => {
     const { write } = searchWriter(pool());
     const content = (i: number) => ({
       subject: { reference: `Patient/p${(i % 2) + 1}` },
       code: coded('s', 'a'),
       effectiveDateTime: `2025-01-${String((i % 28) + 1).padStart(2, '0')}T10:00:00Z`,
+      ...(i % 5 === 0 ? {} : { valueQuantity: { value: i % 4, unit: 'mg' } }),
     });
+    const patients = [patient('p1', { gender: 'male' }), patient('p2', { gender: 'female' })];
+    const isOld = ({ id }: { id?: string }) => id?.startsWith('o') === true;
     const before = Array.from({ length: 60 }, (_, i) => observation(`o${i}`, content(i)));
-    await write(before);
-    const expected = matchesOf(parsed(url), before).map(({ id }) => id as string);
+    await write([...patients, ...before]);
+    const expected = matchesOf(parsed(url), [...patients, ...before])
+      .filter(isOld)
+      .map(({ id }) => id as string);
     let turn = 0;
     const found = await allPages(url, async () => {
       turn++;
@@ -391,7 +405,7 @@ describe('paging', () => {
       await write([...others, changed]);
     });
     expect(new Set(found).size).toBe(found.length);
-    expect(found.filter((id) => id.startsWith('o')).sort()).toEqual(expected.toSorted());
+    expect(found.filter((id) => isOld({ id })).sort()).toEqual(expected.toSorted());
   });
 
   test('a cursor that was changed, or is of another search or service, is refused', async () => {
