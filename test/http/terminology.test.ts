@@ -1,4 +1,5 @@
 import type { CodeSystem, ConceptMap, OperationOutcome, Parameters, Resource, ValueSet } from '@medplum/fhirtypes';
+import { fhir } from '../record/clinic.ts';
 import { type Caller, startTestService, type TestService } from './service.ts';
 
 let service: TestService;
@@ -99,13 +100,18 @@ const codes = (valueSet: ValueSet) => (valueSet.expansion?.contains ?? []).map((
 const expanded = async (path: string, query: Record<string, string> = {}) => {
   const response = await caller.get(url(path, query));
   expect(response.status).toBe(200);
-  return JSON.parse(response.text) as ValueSet;
+  return valid(JSON.parse(response.text) as ValueSet);
 };
 const refusal = async (path: string, query: Record<string, string> = {}) => {
   const response = await caller.get(url(path, query));
   const { code, expression } = (JSON.parse(response.text) as OperationOutcome).issue?.[0] ?? {};
   return `${response.status} ${code} ${expression ?? ''}`.trim();
 };
+/** Whatever is answered is R4 itself. */
+function valid<T extends Resource>(resource: T): T {
+  expect(fhir.validator.validate(resource)).toEqual([]);
+  return resource;
+}
 /** First value of each parameter by name. */
 const values = (parameters: Parameters) =>
   Object.fromEntries(
@@ -114,7 +120,7 @@ const values = (parameters: Parameters) =>
 const asked = async (path: string, query: Record<string, string>) => {
   const response = await caller.get(url(path, query));
   expect({ status: response.status, text: response.text }).toMatchObject({ status: 200 });
-  return values(JSON.parse(response.text) as Parameters);
+  return values(valid(JSON.parse(response.text) as Parameters));
 };
 const posted = async (path: string, body: Resource) => {
   const response = await caller.post(`/fhir/${path}`, body);
