@@ -19,6 +19,8 @@ export type Conditions = {
   readonly identities: Identities;
   /** Conditional updates that matched nothing and bring the id that they want to be created with. */
   readonly wished: readonly Draft[];
+  /** The version in which each draft's condition was met. */
+  readonly met: ReadonlyMap<Draft, number>;
   /** The conditional reference as it was sent → 'Type/id'. */
   readonly references: ReadonlyMap<string, string>;
 };
@@ -51,17 +53,20 @@ export async function settleConditions(
     return criteria === undefined ? [] : [{ draft, type: draft.type, criteria }];
   });
   if (conditions.length === 0 && conditional.length === 0) {
-    return { identities: new Map(), wished: [], references: new Map() };
+    return { identities: new Map(), wished: [], met: new Map(), references: new Map() };
   }
   if (conditions.length > 0) await unit.lockCriteria(conditions);
 
   const refusals = new Refusals();
   const identities = new Map<Draft, string>();
+  const met = new Map<Draft, number>();
   const deletions = conditions.filter(({ draft }) => draft.method === 'DELETE');
   const removed = await matched(unit, deletions);
   deletions.forEach(({ draft }, i) => {
     const [only] = oneOf(draft, removed[i], refusals);
-    if (only !== undefined) identities.set(draft, only.id);
+    if (only === undefined) return;
+    identities.set(draft, only.id);
+    met.set(draft, only.version);
   });
 
   const others = conditions.filter(({ draft }) => draft.method !== 'DELETE');
@@ -78,10 +83,19 @@ export async function settleConditions(
     if (only === undefined && draft.method === 'PATCH') refusals.add('not-found', nothingToPatch(draft));
     if (only === undefined && wish !== undefined) wished.push(draft);
     identities.set(draft, only?.id ?? wish ?? uuidv7(parts.now()));
+    if (only !== undefined) met.set(draft, only.version);
   });
   const references = conditionalTargets(conditional, found.slice(others.length), drafts, identities, refusals);
   refusals.throwIfAny();
-  return { identities, wished, references };
+  return { identities, wished, met, references };
+}
+
+/**
+ * Whether what the conditions found is still as it was when they found it. It is locked only afterwards, so somebody may
+ * have changed or deleted it meanwhile, and the conditions have to be looked up again.
+ */
+export function stillMet({ met }: Pick<Conditions, 'met'>, rowOf: (draft: Draft) => CurrentRow | undefined): boolean {
+  return [...met].every(([draft, version]) => rowOf(draft)?.version === version);
 }
 
 async function matched(unit: UnitOfWork, criteria: readonly Criterion[]): Promise<readonly (readonly Match[])[]> {

@@ -60,7 +60,11 @@ export type StraightAnswer =
 export type Criterion = { readonly type: string; readonly criteria: string };
 
 /** At most two resources that match; two mean "more than one". */
-export type Match = { readonly id: string };
+export type Match = {
+  readonly id: string;
+  /** The version that matched; another one may not. */
+  readonly version: number;
+};
 
 export type LockedPatients = { readonly locked: ReadonlySet<string>; readonly inCourse: ReadonlySet<string> };
 

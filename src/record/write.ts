@@ -10,7 +10,16 @@ import type { Resource } from '@medplum/fhirtypes';
 import { Failure, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
 import { assemble, versionMade } from './assemble.ts';
-import { checkVersion, conditionOf, idOf, keyOf, refuseTaken, refuseTwice, settleConditions } from './conditions.ts';
+import {
+  checkVersion,
+  conditionOf,
+  idOf,
+  keyOf,
+  refuseTaken,
+  refuseTwice,
+  settleConditions,
+  stillMet,
+} from './conditions.ts';
 import { evaluateCourses } from './courses.ts';
 import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
 import { linkEntries, missingReferences } from './links.ts';
@@ -69,6 +78,11 @@ async function writeLocked(
   }
 }
 
+/** Somebody changed what a condition had found, before we had it locked; like a serialization failure of PostgreSQL. */
+class Overtaken extends Error {
+  readonly code = '40001';
+}
+
 async function attemptLocked(
   parts: RecordParts,
   unit: UnitOfWork,
@@ -76,7 +90,8 @@ async function attemptLocked(
   context: TellingContext,
 ): Promise<readonly WriteResult[]> {
   const { drafts } = prepared;
-  const { identities, wished, references } = await settleConditions(parts, unit, prepared);
+  const conditions = await settleConditions(parts, unit, prepared);
+  const { identities, wished, references } = conditions;
   const targets = { byFullUrl: prepared.byFullUrl, references, idOf: (draft: Draft) => idOf(draft, identities) };
   const isLinked = linkEntries(parts, drafts, { ...targets, versionOf: () => undefined });
 
@@ -91,6 +106,7 @@ async function attemptLocked(
   if (missing.length > 0) throw missingReferences(prepared, missing);
   const current = new Map(rows.map((row) => [`${row.type}/${row.id}`, row]));
   const rowOf = (draft: Draft) => current.get(`${draft.type}/${idOf(draft, identities)}`);
+  if (!stillMet(conditions, rowOf)) throw new Overtaken();
   const isPatched = await patch(parts, unit, prepared, rowOf);
   if (!isLinked || isPatched) {
     linkEntries(parts, drafts, { ...targets, versionOf: (draft) => versionMade(draft, rowOf(draft)) });
