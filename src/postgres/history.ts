@@ -11,6 +11,7 @@ import type { HistoryQuery } from '../record/history.ts';
 import type { HistoryPage, HistoryVersion, StoredResource } from '../record/record.ts';
 import { type BoundTo, type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
 import { Statement } from './search-sql.ts';
+import type { SharedConnections } from './shared-connections.ts';
 
 /** Times leave the database in the form of meta.lastUpdated. */
 const UTC = `to_char(v.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
@@ -43,7 +44,7 @@ select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.p
  * is no such resource.
  */
 export async function historyOfOne(
-  pool: Pool,
+  shared: SharedConnections,
   type: string,
   id: string,
   { count, cursor }: { readonly count: number; readonly cursor?: string },
@@ -52,7 +53,7 @@ export async function historyOfOne(
   if (!Number.isInteger(before) || before < 1 || before > MAX_VERSION) {
     throw new Failure('invalid', issue('value', 'The page link is damaged; start again from the first page.'));
   }
-  const { rows } = await pool.query<Row & { total: number }>({
+  const { rows } = await shared.query<Row & { total: number }>({
     name: 'record-history',
     text: OF_ONE,
     values: [type, id, before, count + 1],
@@ -66,25 +67,26 @@ export async function historyOfOne(
 
 type TimedRow = Row & { rid: string; created: boolean };
 
-/** Every other history. @throws Failure `invalid` for a cursor that is not of this history */
+/**
+ * Every other history: the newest versions of each type from the index of that type, and the newest of those.
+ *
+ * @throws Failure `invalid` for a cursor that is not of this history
+ */
 export async function historyByTime(pool: Pool, query: HistoryQuery, cursorKey: CursorKey): Promise<HistoryPage> {
   const position = query.cursor === undefined ? undefined : positionIn(query.cursor, query, cursorKey);
   const total = position?.total ?? (await totalOf(pool, query));
   if (query.count === 0) return { versions: [], total };
   const sql = new Statement();
-  const after = position === undefined ? [] : [isAfter(position, sql)];
-  const where = [...conditions(query, sql), ...after];
   const { rows } = await pool.query<TimedRow>({
     text: `
-select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content, v.rid,
+with page as (${pageText(query, position, sql)})
+select v.type, v.id, v.version, ${UTC} as last_updated, v.deleted, v.method, v.patient_id, v.content, v.rid,
        v.version = 1 or exists (
          select from resource_version p where p.rid = v.rid and p.version = v.version - 1 and p.deleted
        ) as created
-  from resource_version v
-  join resource r on r.rid = v.rid
- ${whereOf(where)}
- order by v.last_updated desc, v.rid desc, v.version desc
- limit ${sql.value('bigint', query.count + 1)}`,
+  from page p
+  join resource_version v on v.rid = p.rid and v.version = p.version
+ ${NEWEST_FIRST}`,
     values: sql.values,
   });
   const page = rows.slice(0, query.count);
@@ -94,23 +96,59 @@ select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.p
   return { versions, total, next: cursorBehind(last, total, query, cursorKey) };
 }
 
+const NEWEST_FIRST = 'order by v.last_updated desc, v.rid desc, v.version desc';
+
+/** Keys of the versions of a page, and of one more. */
+function pageText(query: HistoryQuery, position: Position | undefined, sql: Statement): string {
+  const after = position === undefined ? [] : [isAfter(position, sql)];
+  const where = [...conditions(query, sql), ...after];
+  const limit = `limit ${sql.value('bigint', query.count + 1)}`;
+  const keys = 'select v.rid, v.version, v.last_updated';
+  const chosen = chosenText(query, sql);
+  if (chosen !== undefined) {
+    return `${keys} from ${chosen} join resource_version v on v.rid = r.rid ${whereOf(where)} ${NEWEST_FIRST} ${limit}`;
+  }
+  return `
+  ${keys}
+    from unnest(${sql.array({ type: 'text', values: query.types })}) t (type)
+   cross join lateral (${keys} from resource_version v ${whereOf(['v.type = t.type', ...where])} ${NEWEST_FIRST} ${limit}) v
+   ${NEWEST_FIRST} ${limit}`;
+}
+
+/** The resources that are named; undefined where the history is of whole types. */
+function chosenText({ types, id, listed }: HistoryQuery, sql: Statement): string | undefined {
+  if (id === undefined && listed === undefined) return undefined;
+  const ofTypes = `r.type = any (${sql.array({ type: 'text', values: types })})`;
+  const one = id === undefined ? '' : ` and r.id = ${sql.value('text', id)}`;
+  if (listed === undefined) return `(select r.rid from resource r where ${ofTypes}${one}) r`;
+  const names = sql.array({ type: 'text', values: listed.map(({ type }) => type) });
+  const ids = sql.array({ type: 'text', values: listed.map((each) => each.id) });
+  const list = `unnest(${names}, ${ids}) q (type, id)`;
+  return `(select distinct r.rid from ${list} join resource r on r.type = q.type and r.id = q.id where ${ofTypes}${one}) r`;
+}
+
 async function totalOf(pool: Pool, query: HistoryQuery): Promise<number> {
   const sql = new Statement();
-  const { since, at, listed } = query;
-  const where = conditions(query, sql);
-  // Without a condition on versions their numbers add up, which saves reading them.
-  const text =
-    since === undefined && at === undefined && listed === undefined
-      ? `select coalesce(sum(r.version), 0) as total from resource r ${whereOf(where)}`
-      : `select count(*) as total from resource_version v join resource r on r.rid = v.rid ${whereOf(where)}`;
+  const { types, id, since, at, listed } = query;
+  const chosen = chosenText(query, sql);
+  const ofTypes = () => `type = any (${sql.array({ type: 'text', values: types })})`;
+  let text: string;
+  if (chosen !== undefined) {
+    const where = whereOf(conditions(query, sql));
+    text = `select count(*) as total from ${chosen} join resource_version v on v.rid = r.rid ${where}`;
+  } else if (since === undefined && at === undefined && id === undefined && listed === undefined) {
+    // Without a condition on versions their numbers add up, which saves reading them.
+    text = `select coalesce(sum(r.version), 0) as total from resource r where r.${ofTypes()}`;
+  } else {
+    text = `select count(*) as total from resource_version v ${whereOf([`v.${ofTypes()}`, ...conditions(query, sql)])}`;
+  }
   const { rows } = await pool.query<{ total: string }>({ text, values: sql.values });
   return Number(rows[0]?.total);
 }
 
-function conditions({ types, id, since, at, listed }: HistoryQuery, sql: Statement): string[] {
+/** What must hold for a version, beside being of one of the types or resources. */
+function conditions({ since, at, listed }: HistoryQuery, sql: Statement): string[] {
   const where: string[] = [];
-  if (types !== undefined) where.push(sql.isOneOf('r.type', { type: 'text', values: types }));
-  if (id !== undefined) where.push(`r.id = ${sql.value('text', id)}`);
   if (since !== undefined) where.push(`v.last_updated >= ${sql.value('timestamptz', instant(since))}`);
   if (at !== undefined) {
     const low = sql.value('timestamptz', instant(at.low));
@@ -131,7 +169,7 @@ function isListed(listed: NonNullable<HistoryQuery['listed']>, sql: Statement): 
   const versions = sql.array({ type: 'integer', values: listed.map(({ version }) => version ?? -1) });
   return `exists (
    select from unnest(${types}, ${ids}, ${versions}) q (type, id, version)
-    where q.type = r.type and q.id = r.id and q.version in (-1, v.version)
+    where q.type = v.type and q.id = v.id and q.version in (-1, v.version)
  )`;
 }
 

@@ -22,6 +22,7 @@ import { historyByTime, historyOfOne } from './history.ts';
 import { metaInUse, replaceMeta } from './meta.ts';
 import { type StraightWrite, writeAllStraight, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, type SearchOptions, search, searchText } from './search.ts';
+import { type SharedConnections, sharedConnections } from './shared-connections.ts';
 import { terminologyOf } from './terminology.ts';
 import { inTransaction } from './transaction.ts';
 
@@ -40,9 +41,11 @@ export type RecordStoreOptions = {
 export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const { clinic, pool, registry, cursorKey, searchedWords } = options;
   const terminology = terminologyFor(pool);
+  const shared = sharedConnections(pool);
   const searching: SearchOptions = {
     cursorKey,
     terminology,
+    shared,
     ...(searchedWords === undefined ? {} : { searchedWords }),
   };
   const readCurrent = currentReader(pool);
@@ -50,8 +53,8 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   const writeTogether = gathered((writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes), 16);
   return {
     read: (type, id) => readCurrent({ type, id }),
-    readVersion: (type, id, version) => readVersion(pool, type, id, version),
-    history: (type, id, page) => historyOfOne(pool, type, id, page),
+    readVersion: (type, id, version) => readVersion(shared, type, id, version),
+    history: (type, id, page) => historyOfOne(shared, type, id, page),
     historyByTime: (query) => historyByTime(pool, query, cursorKey),
     search: (query: SearchQuery) => search(pool, query, searching),
     searchText: (query: SearchQuery, base) => searchText(pool, query, base, searching),
@@ -160,9 +163,14 @@ function keyArrays(keys: readonly ResourceKey[]): [types: string, ids: string] {
 
 const MAX_VERSION = 2_147_483_647;
 
-async function readVersion(pool: Pool, type: string, id: string, version: number): Promise<StoredResource | undefined> {
+async function readVersion(
+  shared: SharedConnections,
+  type: string,
+  id: string,
+  version: number,
+): Promise<StoredResource | undefined> {
   if (version > MAX_VERSION) return undefined;
-  const { rows } = await pool.query<Row>({ name: 'record-vread', text: READ_VERSION, values: [type, id, version] });
+  const { rows } = await shared.query<Row>({ name: 'record-vread', text: READ_VERSION, values: [type, id, version] });
   return rows[0] && stored(rows[0]);
 }
 
