@@ -18,10 +18,11 @@ import {
   tokenValue,
   type ValueContext,
 } from './search-condition-values.ts';
+import { inContained } from './search-contained.ts';
 import { InvalidSearch, splitAt, UnknownInSearch, unescaped } from './search-escaping.ts';
 import type { SearchFilter, ValueFilter } from './search-filter.ts';
 import { nearest, shown } from './search-names.ts';
-import { isMimeType } from './search-parameter-kinds.ts';
+import { hasFamilyNames, isMimeType } from './search-parameter-kinds.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
 import { searchParameterKey } from './search-values.ts';
 
@@ -129,6 +130,8 @@ function chain(
     try {
       const filter = criterion(target, rest, value, place, context, depth + 1);
       filters.push({ kind: 'chain', parameter, target, filter });
+      const contained = inContained(parameter, target, filter);
+      if (contained !== undefined) filters.push(contained);
     } catch (error) {
       // Of several types it is enough that one understands the rest; what most of them lack tells least.
       if (!(error instanceof InvalidSearch)) throw error;
@@ -218,8 +221,9 @@ export function valueCondition(
     case 'uri':
       return uriCondition(parameter, modifier, values, context);
     case 'string':
-      if (modifier === undefined)
-        return { kind: 'string', parameter, match: 'prefix', values: values.map(foldedValue) };
+      if (modifier === undefined) {
+        return { kind: 'string', parameter: withWords(parameter), match: 'prefix', values: values.map(foldedValue) };
+      }
       if (modifier === 'exact') return { kind: 'string', parameter, match: 'exact', values: values.map(unescaped) };
       if (modifier === 'contains') {
         return { kind: 'string', parameter, match: 'contains', values: values.map(foldedValue) };
@@ -237,6 +241,16 @@ export function valueCondition(
     default:
       throw new Error(`Parameters of kind ${parameter.kind} have no values of their own`);
   }
+}
+
+/**
+ * "searching either Carreno or Quinones should match a family name of Carreno Quinones": the later words of a family name
+ * are rows of their own, which neither :exact nor a sort looks at.
+ */
+function withWords(parameter: TypeSearchParameter): TypeSearchParameter {
+  if (!hasFamilyNames(parameter)) return parameter;
+  const words = searchParameterKey(parameter.type, `${parameter.code}:words`);
+  return { ...parameter, rows: [...parameter.rows, words] };
 }
 
 function tokenCondition(

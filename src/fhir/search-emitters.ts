@@ -22,7 +22,7 @@ import type {
   Timing,
 } from '@medplum/fhirtypes';
 import { dateRange } from './date-range.ts';
-import { isCaseless, isMimeType } from './search-parameter-kinds.ts';
+import { hasFamilyNames, isCaseless, isMimeType } from './search-parameter-kinds.ts';
 import type { TypeSearchParameter } from './search-parameters.ts';
 import { OPEN_HIGH, OPEN_LOW, type SearchValueSink } from './search-values.ts';
 
@@ -284,7 +284,7 @@ const EMITTERS: Partial<Record<TypeSearchParameter['kind'], Readonly<Record<stri
 
 /** What a parameter has besides its values, for the elements that have it: `has` names what must be there. */
 export type FurtherRows = {
-  readonly rows: 'identifier' | 'of-type' | 'below' | 'latitude' | 'longitude';
+  readonly rows: 'identifier' | 'of-type' | 'below' | 'latitude' | 'longitude' | 'words';
   readonly has?: string;
   readonly emitter: Emitter;
 };
@@ -293,6 +293,7 @@ export function furtherRows(parameter: TypeSearchParameter, fhirType: string): r
   if (parameter.kind === 'reference' && fhirType === 'Reference') return [BY_IDENTIFIER];
   if (parameter.kind === 'token' && fhirType === 'Identifier') return [BY_TYPE];
   if (parameter.kind === 'token' && fhirType === 'code' && isMimeType(parameter)) return [BY_BASE];
+  if (hasFamilyNames(parameter)) return [fhirType === 'HumanName' ? BY_WORDS_OF_FAMILY : BY_WORDS];
   return parameter.stored === 'position' ? [BY_LATITUDE, BY_LONGITUDE] : [];
 }
 
@@ -337,5 +338,30 @@ const BY_LONGITUDE: FurtherRows = {
   rows: 'longitude',
   emitter: (sink: SearchValueSink, param: number, { longitude }: Position, element: number) => {
     if (longitude !== undefined) number(sink, param, longitude, element);
+  },
+};
+
+const BETWEEN_WORDS = /[\s\p{Pd}]/u;
+const MAX_WORDS = 8;
+
+/** What begins with each word of a family name but the first. */
+function laterWords(sink: SearchValueSink, param: number, family: string, element: number): void {
+  if (typeof family !== 'string' || !BETWEEN_WORDS.test(family)) return;
+  let from = 0;
+  for (let words = 0; words < MAX_WORDS; words++) {
+    const end = family.slice(from).search(BETWEEN_WORDS);
+    if (end < 0) return;
+    from += end + 1;
+    const rest = family.slice(from).trim();
+    if (rest !== '') sink.string(param, rest, element);
+  }
+}
+
+const BY_WORDS: FurtherRows = { rows: 'words', emitter: laterWords };
+const BY_WORDS_OF_FAMILY: FurtherRows = {
+  rows: 'words',
+  has: 'family',
+  emitter: (sink: SearchValueSink, param: number, { family }: HumanName, element: number) => {
+    if (family !== undefined) laterWords(sink, param, family, element);
   },
 };

@@ -153,6 +153,12 @@ export function alternatives(expression: SearchExpression): readonly SearchExpre
   return expression.op === 'union' ? expression.items.flatMap(alternatives) : [expression];
 }
 
+/** A path without `.where(resolve() is T)` at its end. */
+export function withoutResolves(expression: SearchExpression): SearchExpression {
+  if (expression.op !== 'path' || expression.steps.at(-1)?.step !== 'resolves') return expression;
+  return { op: 'path', steps: expression.steps.slice(0, -1) };
+}
+
 /** A text that is equal for equal expressions. */
 export function expressionText(expression: SearchExpression): string {
   return JSON.stringify(expression);

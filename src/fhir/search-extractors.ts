@@ -8,8 +8,9 @@
 import type { Resource } from '@medplum/fhirtypes';
 import { distinctSink } from './distinct-sink.ts';
 import { APART } from './search-composites.ts';
+import { containedExtractor } from './search-contained.ts';
 import { type Emitter, emitterFor, furtherRows } from './search-emitters.ts';
-import type { PathStep, SearchExpression } from './search-expression.ts';
+import { alternatives, type PathStep, type SearchExpression, withoutResolves } from './search-expression.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
 import { placesBelow, typesAt } from './search-paths.ts';
 import { type SearchValueSink, searchParameterKey } from './search-values.ts';
@@ -32,11 +33,24 @@ export function searchExtractors(registry: SearchParameterRegistry): SearchExtra
   const single = new Map<TypeSearchParameter, Compiled>();
   const patients = new Map<string, (resource: Resource) => string | null>();
 
-  const compiledFor = (type: string) =>
+  const compiledFor = (type: string): Compiled =>
     memo(compiled, type, () => {
       const parameters = [...registry.of(type).values()];
       const holders = parameters.filter(({ stored, rows, key }) => stored === 'index' && rows.includes(key));
-      return compile(type, holders, parameters, registry);
+      const { extract, problems } = compile(type, holders, parameters, registry);
+      const extractContained = containedExtractor(
+        parameters,
+        (parameter) => valuesOf({ op: 'union', items: parameter.alternatives.map(withoutResolves) }, type, registry),
+        (contained) => compiledFor(contained).extract,
+      );
+      return {
+        problems,
+        extract: (resource, sink) => {
+          extract(resource, sink);
+          const { contained } = resource as { contained?: readonly Resource[] };
+          if (Array.isArray(contained)) extractContained(resource, contained, sink);
+        },
+      };
     });
   return {
     extractorFor: (type) => compiledFor(type).extract,
@@ -100,7 +114,8 @@ function compile(
     }
   }
   for (const parameter of all) plantFurtherRows(root, type, parameter, registry);
-  return { extract: extractorOf(root, composites.elements, computed), problems };
+  const extract = extractorOf(root, composites.elements, computed);
+  return { extract, problems };
 }
 
 /** Not a Failure: a reason in the list of `unsupported`. */
@@ -339,11 +354,13 @@ function valuesOf(
   type: string,
   registry: SearchParameterRegistry,
 ): (resource: Resource) => readonly unknown[] {
-  if (expression.op !== 'path') throw new UnsupportedElement(`${expression.op} within a condition`);
   const root = newNode();
   let found: unknown[] = [];
-  for (const { node } of walk(root, type, expression.steps, registry)) {
-    node.emits.push({ emitter: (_sink, _param, value) => void found.push(value), param: 0 });
+  for (const path of alternatives(expression)) {
+    if (path.op !== 'path') throw new UnsupportedElement(`${path.op} within a condition`);
+    for (const { node } of walk(root, type, path.steps, registry)) {
+      node.emits.push({ emitter: (_sink, _param, value) => void found.push(value), param: 0 });
+    }
   }
   const collect = functionOf(root, NONE_COUNTED);
   return (resource) => {

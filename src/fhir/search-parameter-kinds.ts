@@ -16,3 +16,8 @@ const MIME_TYPES: ReadonlySet<string> = new Set([
   'CapabilityStatement.format',
   'Subscription.payload',
 ]);
+
+/** Parameters on whole names and on family names. */
+export function hasFamilyNames({ code, kind, types }: TypeSearchParameter): boolean {
+  return kind === 'string' && (types.has('HumanName') || code === 'family');
+}

@@ -5,7 +5,13 @@
  */
 import type { Definitions, SearchParameterDigest } from './definitions.ts';
 import { type CompositeComponent, type Composites, componentsOf, compositesOf } from './search-composites.ts';
-import { alternatives, expressionText, parseSearchExpression, type SearchExpression } from './search-expression.ts';
+import {
+  alternatives,
+  expressionText,
+  parseSearchExpression,
+  type SearchExpression,
+  withoutResolves,
+} from './search-expression.ts';
 import { elementsAlong, repeats, typesAt } from './search-paths.ts';
 import { searchParameterKey } from './search-values.ts';
 
@@ -125,9 +131,9 @@ function refuseCollisions(digests: ReadonlyMap<string, readonly SearchParameterD
 
 /**
  * What a parameter has under keys `code:rows` of its own: identifiers of references, identifiers by type, base types of
- * a mime type, and the numbers of a position.
+ * a mime type, the numbers of a position, and the later words of a family name.
  */
-const FURTHER_ROWS = ['identifier', 'of-type', 'below', 'latitude', 'longitude'] as const;
+const FURTHER_ROWS = ['identifier', 'of-type', 'below', 'latitude', 'longitude', 'words'] as const;
 
 type Draft = Omit<TypeSearchParameter, 'rows' | 'onlyTarget' | 'namesPatient' | 'single' | 'boundTo'>;
 
@@ -288,11 +294,6 @@ function targetOf({ alternatives, targets }: Draft): string | undefined {
     return last?.step === 'resolves' && last.type === target;
   });
   return narrowed ? target : undefined;
-}
-
-function withoutResolves(expression: SearchExpression): SearchExpression {
-  if (expression.op !== 'path' || expression.steps.at(-1)?.step !== 'resolves') return expression;
-  return { op: 'path', steps: expression.steps.slice(0, -1) };
 }
 
 // ---- which patient a resource is about

@@ -1,4 +1,4 @@
-/** What a search asks beyond the index: of the terminology, and of which types. */
+/** What a search asks of the terminology, answered before it is asked of the index. */
 import { Failure } from './failure.ts';
 import type { SearchFilter, TermsFilter, TokenValue } from './search-filter.ts';
 import type { SearchPart, SearchQuery } from './search-query.ts';
@@ -101,34 +101,4 @@ async function termsOf(filter: TermsFilter, terminology: Terminology): Promise<T
 
 function distinct(values: readonly TokenValue[]): TokenValue[] {
   return [...new Map(values.map((value) => [`${value.system ?? '*'}|${value.code ?? '*'}`, value])).values()];
-}
-
-/** Types whose contents decide which resources match, beyond those searched for: to be permitted like a search. */
-export function consultedTypes(query: SearchQuery): ReadonlySet<string> {
-  const types = new Set<string>();
-  const visit = (filter: SearchFilter): void => {
-    switch (filter.kind) {
-      case 'chain':
-        types.add(filter.target);
-        visit(filter.filter);
-        break;
-      case 'has':
-        types.add(filter.parameter.type);
-        visit(filter.filter);
-        break;
-      case 'not':
-        visit(filter.filter);
-        break;
-      case 'any':
-      case 'all':
-        filter.filters.forEach(visit);
-        break;
-      case 'list':
-        types.add('List');
-        break;
-      default:
-    }
-  };
-  for (const { filters } of query.parts) filters.forEach(visit);
-  return types;
 }

@@ -43,7 +43,7 @@ function rowsOf(extract: (sink: SearchValueSink) => void): Row[] {
 
 function codesOf(type: string): Map<number, string> {
   const codes = [...registry.of(type).values()].map(({ code }) => code);
-  const further = ['identifier', 'of-type', 'below', 'latitude', 'longitude'];
+  const further = ['identifier', 'of-type', 'below', 'latitude', 'longitude', 'words'];
   const all = codes.flatMap((code) => [code, ...further.map((rows) => `${code}:${rows}`)]);
   return new Map(all.map((code) => [searchParameterKey(type, code), code]));
 }
@@ -110,7 +110,7 @@ test.each(definitions.resourceTypes)('the extractor of %s finds what FHIRPath fi
       }
       const holders = indexed.filter(({ rows, key }) => rows.includes(key));
       const together = holders.flatMap((parameter) => foundByFhirPath(parameter, resource));
-      const found = extracted(resource).filter((row) => !/^[^ ]+:/.test(row));
+      const found = extracted(resource).filter((row) => !/^([^ ]+:|\d)/.test(row));
       expect(found).toEqual([...new Set(together)].sort());
     }),
     { numRuns: 8 },
@@ -282,6 +282,20 @@ test.each<[string, Resource, string[]]>([
       ],
     },
     ['deceased ["","false"]', 'race ["urn:oid:2.16.840.1.113883.6.238","2106-3"]'],
+  ],
+  [
+    'the later words of a family name are found by themselves',
+    { resourceType: 'Practitioner', name: [{ family: 'Carreño Quiñones-Lopez' }] },
+    [
+      'family ["Carreño Quiñones-Lopez"]',
+      'family:words ["Lopez"]',
+      'family:words ["Quiñones-Lopez"]',
+      'name ["Carreño Quiñones-Lopez"]',
+      'name:words ["Lopez"]',
+      'name:words ["Quiñones-Lopez"]',
+      'phonetic:words ["Lopez"]',
+      'phonetic:words ["Quiñones-Lopez"]',
+    ],
   ],
   [
     'a version that is a string is found in any case',

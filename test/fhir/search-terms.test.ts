@@ -2,7 +2,7 @@ import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { Failure, issue } from '../../src/fhir/failure.ts';
 import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
 import { parseSearch } from '../../src/fhir/search-query.ts';
-import { consultedTypes, resolveTerms } from '../../src/fhir/search-terms.ts';
+import { resolveTerms } from '../../src/fhir/search-terms.ts';
 import type { Terminology } from '../../src/fhir/terminology/port.ts';
 
 const registry = searchParameterRegistry(loadDefinitions());
@@ -75,11 +75,4 @@ test('an unknown value set is a fault of the request, at its parameter', async (
     code: 'invalid',
     issues: [{ code: 'not-found', expression: 'http.code:in' }],
   });
-});
-
-test('chains, _has and lists say which other types they look into', () => {
-  const query = parsed(
-    'Observation?subject:Patient.general-practitioner:Practitioner.name=a&_has:Provenance:target:agent=b&_list=1',
-  );
-  expect([...consultedTypes(query)].sort()).toEqual(['List', 'Patient', 'Practitioner', 'Provenance']);
 });

@@ -12,7 +12,7 @@ test('3.1.1.4.15 chained parameters: through a type, or through each that has th
   });
   expect(plain(filter('DiagnosticReport?subject.name', 'peter'))).toMatchObject({
     kind: 'any',
-    filters: [{ target: 'Patient' }, { target: 'Location' }],
+    filters: [{ target: 'Patient' }, { target: 'Location' }, { parameter: 'DiagnosticReport.name' }],
   });
   expect(plain(filter('Observation?patient.name', 'peter'))).toMatchObject({ kind: 'chain', target: 'Patient' });
 });
@@ -20,7 +20,10 @@ test('3.1.1.4.15 chained parameters: through a type, or through each that has th
 test('3.1.1.4.15 chained parameters: modifiers and other chains may follow', () => {
   expect(plain(filter('Observation?patient.organization.partof:Organization.name:exact', 'A'))).toMatchObject({
     target: 'Patient',
-    filter: { target: 'Organization', filter: { target: 'Organization', filter: { match: 'exact', values: ['A'] } } },
+    filter: {
+      target: 'Organization',
+      filter: { filters: [{ target: 'Organization', filter: { match: 'exact', values: ['A'] } }, {}] },
+    },
   });
   expect(plain(filter('Observation?patient._has:Encounter:patient:status', 'finished'))).toMatchObject({
     target: 'Patient',
@@ -31,6 +34,21 @@ test('3.1.1.4.15 chained parameters: modifiers and other chains may follow', () 
     filter: { kind: 'composite' },
   });
   expect(plain(filter('Observation?patient._list', '42'))).toMatchObject({ filter: { kind: 'list', values: ['42'] } });
+});
+
+test('3.1.1.5.5 contained resources: the last link of a chain may lead into one, but not to what has no value there', () => {
+  const kinds = (name: string) => {
+    const made = plain(filter(name, name.endsWith('missing') ? 'true' : 'a')) as {
+      kind: string;
+      filters?: { kind: string }[];
+    };
+    return made.filters?.map(({ kind }) => kind) ?? [made.kind];
+  };
+  expect(kinds('MedicationRequest?medication.code')).toEqual(['chain', 'token']);
+  expect(kinds('MedicationRequest?medication.code:not')).toEqual(['chain']);
+  expect(kinds('MedicationRequest?medication.code:missing')).toEqual(['chain']);
+  expect(kinds('MedicationRequest?medication._id')).toEqual(['chain']);
+  expect(kinds('MedicationRequest?patient.name')).toEqual(['chain']);
 });
 
 test('3.1.1.4.15 chained parameters: four links and more are served', () => {
