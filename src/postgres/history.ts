@@ -32,7 +32,7 @@ const MAX_VERSION = 2_147_483_647;
 // Versions count from 1 without a gap: the current one is the total. One row more than the page is read, which also tells
 // whether the last one on it followed a deletion.
 const OF_ONE = `
-select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content, r.version as total
+select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, v.patient_id, v.content, r.version as total
   from resource r
   join resource_version v on v.rid = r.rid and v.version < $3
  where r.type = $1 and r.id = $2

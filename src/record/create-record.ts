@@ -21,7 +21,10 @@ export function createRecord(parts: RecordParts): ClinicRecord {
       return found;
     },
     async historyByTime(query) {
-      const { types: [type] = [], id } = query;
+      const {
+        types: [type],
+        id,
+      } = query;
       // Nothing may have happened in the time that is asked about: whether there is such a resource is another question.
       if (type !== undefined && id !== undefined && (await store.read(type, id)) === undefined)
         throw notFound(type, id);

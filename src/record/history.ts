@@ -2,8 +2,8 @@
 
 /** Versions of one resource, of types, or of all, newest first. */
 export type HistoryQuery = {
-  /** Types that may appear; absent: all. */
-  readonly types?: readonly string[];
+  /** Types that may appear. */
+  readonly types: readonly string[];
   /** Only of the resource with this id (and the one type). */
   readonly id?: string;
   /** Written at or after, ms. */

@@ -70,16 +70,16 @@ export function historySystem(registry: SearchParameterRegistry): Interaction {
       const { clinic } = request;
       const types = visibleTypes(request, registry.definitions.resourceTypes);
       const asked = historyParameters(request);
-      const query = { ...(await conditionsOf(request, asked)), ...(types === undefined ? {} : { types }) };
+      const query = { ...(await conditionsOf(request, asked)), types };
       const page = await clinic.record.historyByTime(query);
       return answerOf(request, '_history', asked, page, sharedAudit(request, 'history-system', page), registry);
     },
   };
 }
 
-/** Undefined: all. @throws Failure `forbidden` when there is none */
-function visibleTypes({ grant }: FhirRequest, all: readonly string[]): readonly string[] | undefined {
-  if (permits(grant.scopes, '*', 'history-system')) return undefined;
+/** @throws Failure `forbidden` when there is none */
+function visibleTypes({ grant }: FhirRequest, all: readonly string[]): readonly string[] {
+  if (permits(grant.scopes, '*', 'history-system')) return all;
   // A Binary may belong to a resource of any type, and is then seen as that one is.
   const types = all.filter((type) => type !== 'Binary' && permits(grant.scopes, type, 'history-system'));
   if (types.length === 0) requirePermission(grant.scopes, '*', 'history-system');
@@ -97,7 +97,7 @@ async function pageOfOne(request: FhirRequest, asked: HistoryParameters): Promis
   return clinic.record.historyByTime({ ...(await conditionsOf(request, asked)), types: [type], id });
 }
 
-async function conditionsOf(request: FhirRequest, asked: HistoryParameters): Promise<HistoryQuery> {
+async function conditionsOf(request: FhirRequest, asked: HistoryParameters): Promise<Omit<HistoryQuery, 'types'>> {
   const { since, at, list, count, cursor } = asked;
   return {
     count,
