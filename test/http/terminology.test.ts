@@ -281,6 +281,12 @@ describe('ValueSet/$validate-code', () => {
       { result: true, message: expect.stringContaining('inactive') },
     ],
     ['a coding', { coding: `${COLOURS}|rose` }, { result: true }],
+    ['a code of a version that is here', { system: COLOURS, systemVersion: '1', code: 'red' }, { result: true }],
+    [
+      'a code of a version that is not here',
+      { system: COLOURS, systemVersion: '9', code: 'red' },
+      { result: false, message: expect.stringContaining('version 9') },
+    ],
   ])('says of %s what is so', async (_case, query, expected) => {
     expect(await asked('ValueSet/$validate-code', { ...set, ...query })).toMatchObject(expected);
   });
@@ -322,6 +328,11 @@ describe('ValueSet/$validate-code', () => {
   test.each([
     ['no code', {}, '400 required http.code'],
     ['a code without system', { code: 'red' }, '400 required http.system'],
+    [
+      'a day before the definitions changed',
+      { code: 'red', system: COLOURS, date: '2020-01-01' },
+      '422 not-supported http.date',
+    ],
     ['code and coding', { code: 'red', system: COLOURS, coding: `${COLOURS}|red` }, '400 invalid http.coding'],
   ])('with %s is refused', async (_case, query, expected) => {
     expect(await refusal('ValueSet/colours/$validate-code', query as Record<string, string>)).toBe(expected);

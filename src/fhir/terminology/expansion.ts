@@ -47,7 +47,7 @@ export const MAX_WITHOUT_COUNT = 10_000;
 export async function expand(sets: ValueSets, request: ExpansionRequest): Promise<ValueSet> {
   const { valueSet, offset = 0, count } = request;
   const all = (await sets.members(valueSet)).filter(wantedIn(request));
-  refuseLater(sets, request.date);
+  refuseAsOf(sets, request.date);
   const isPaged = request.offset !== undefined || count !== undefined;
   if (!isPaged && all.length > MAX_WITHOUT_COUNT) throw tooCostly(all.length);
   const page = all.slice(offset, count === undefined ? undefined : offset + count);
@@ -176,13 +176,17 @@ function nested(members: readonly Member[], sets: ValueSets, request: ExpansionR
 /** Published with R4; the shipped definitions say no date of their own. */
 const R4_PUBLISHED = '2019-11-01';
 
-/** Only the current definitions are at hand: they are those of a date unless one of them is newer. */
-function refuseLater(sets: ValueSets, date: string | undefined): void {
+/**
+ * Only the current definitions are at hand: they are those of a date unless one of them is newer.
+ *
+ * @throws Failure `business-rule` where one of those that were used is
+ */
+export function refuseAsOf(sets: ValueSets, date: string | undefined): void {
   if (date === undefined) return;
   const used = [...sets.usedValueSets, ...[...sets.used].map(({ resource }) => resource)];
   const newer = used.find(({ meta }) => (meta?.lastUpdated ?? R4_PUBLISHED).slice(0, date.length) > date);
   if (newer === undefined) return;
-  const words = `${newer.url ?? 'The value set'} has changed since ${date}: it can only be expanded as it is now`;
+  const words = `${newer.url ?? 'The value set'} has changed since ${date}: it can only be used as it is now`;
   throw new Failure('business-rule', issue('not-supported', words, 'http.date'));
 }
 

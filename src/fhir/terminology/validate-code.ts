@@ -44,6 +44,10 @@ export async function validateInSystem(
   return firstRight(question, async (coding) => {
     const where = `the code system ${system}`;
     if (coding.system !== undefined && coding.system !== system) return { found: { is: 'out' }, where };
+    if (version === undefined && (await sets.lacksVersion(system, coding.version))) {
+      const reason = `The version ${coding.version} of ${system} is not known here`;
+      return { found: { is: 'unknown', reason }, where };
+    }
     const index = await sets.system(system, version ?? coding.version);
     const concept = index?.concept(coding.code ?? '');
     if (index !== undefined && concept !== undefined)

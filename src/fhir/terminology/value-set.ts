@@ -105,6 +105,12 @@ export class ValueSets {
     return index;
   }
 
+  /** The system is here, and not in this version. */
+  async lacksVersion(url: string, version: string | undefined): Promise<boolean> {
+    if (version === undefined || (await this.#resources.find('CodeSystem', url, version)) !== undefined) return false;
+    return (await this.#resources.find('CodeSystem', url)) !== undefined;
+  }
+
   // ---- all members
 
   /**
@@ -229,7 +235,11 @@ export class ValueSets {
   async #holdsSystem(part: SystemPart, asked: Asked): Promise<Membership> {
     if (asked.system !== part.system) return OUT;
     if (part.version !== undefined && asked.version !== undefined && asked.version !== part.version) return OUT;
-    const index = await this.system(part.system, part.version ?? asked.version);
+    const version = part.version ?? asked.version;
+    if (version !== part.version && (await this.lacksVersion(part.system, asked.version))) {
+      return { is: 'unknown', reason: `The version ${version} of ${part.system} is not known here` };
+    }
+    const index = await this.system(part.system, version);
     const concept = index?.concept(asked.code);
     if (part.concept !== undefined) {
       const isListed = ({ code }: ValueSetComposeIncludeConcept) => code === asked.code || code === concept?.code;

@@ -15,7 +15,7 @@ import type {
 import type { Definitions } from '../../fhir/definitions.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { stringifyJson } from '../../fhir/json.ts';
-import { type ExpansionRequest, expand } from '../../fhir/terminology/expansion.ts';
+import { type ExpansionRequest, expand, refuseAsOf } from '../../fhir/terminology/expansion.ts';
 import { lookup, subsumes } from '../../fhir/terminology/lookup.ts';
 import { joined, splitCanonical, type TerminologyResources } from '../../fhir/terminology/resources.ts';
 import { entryOf, terminologyIn } from '../../fhir/terminology/shipped.ts';
@@ -210,7 +210,9 @@ async function validateCode(asking: Asking): Promise<Resource> {
     const words = 'A code needs its system: give system as well, or context, or send a coding';
     throw new Failure('invalid', issue('required', words, 'http.system', 'MSG_PARAM_INVALID'));
   }
-  return codeAnswer(await validateInValueSet(sets, valueSet, question(given, codings)));
+  const answer = await validateInValueSet(sets, valueSet, question(given, codings));
+  refuseAsOf(sets, given.text('date'));
+  return codeAnswer(answer);
 }
 
 /** The system that the value set has this code of, where the context says which element it is for. */
@@ -286,7 +288,9 @@ async function validateSystemCode(asking: Asking): Promise<Resource> {
   const sets = new ValueSets(resources);
   const version = given.text('version');
   await knownSystem(sets, url, version, given.placeOf('url'));
-  return codeAnswer(await validateInSystem(sets, url, version, question(given, codings)));
+  const answer = await validateInSystem(sets, url, version, question(given, codings));
+  refuseAsOf(sets, given.text('date'));
+  return codeAnswer(answer);
 }
 
 async function knownSystem(sets: ValueSets, url: string, version: string | undefined, place: string) {
@@ -301,6 +305,7 @@ async function lookupCode({ given, resources }: Asking): Promise<Resource> {
   const coding = oneCoding(given);
   const sets = new ValueSets(resources);
   const system = await knownSystem(sets, coding.system, coding.version, given.placeOf(coding.given));
+  refuseAsOf(sets, given.text('date'));
   const language = given.text('displayLanguage');
   return parameters(lookup(system, coding.code, given.texts('property'), language, given.placeOf(coding.given)));
 }
