@@ -36,6 +36,16 @@ test('each value tells where it came from', () => {
   expect(sourceOf({ KAP_PORT: '9000' }, 'KAP_ROLE')).toBe('default');
 });
 
+test('pages of any origin may call, of those that are listed, or of none', () => {
+  const allowed = (text: string) => readConfig({ KAP_CORS_ORIGINS: text }).config.corsOrigins;
+  expect(readConfig({}).config.corsOrigins).toBe('*');
+  expect(allowed('https://app.example.org, http://localhost:3000')).toEqual([
+    'https://app.example.org',
+    'http://localhost:3000',
+  ]);
+  expect(allowed('none')).toEqual([]);
+});
+
 test('a password is shown to nobody', () => {
   const { config, settings } = readConfig({ DATABASE_URL: 'postgres://kap:hunter2@db:5432/kap' });
   expect(config.databaseUrl).toContain('hunter2');
@@ -57,6 +67,8 @@ test.each([
   ['DATABASE_URL', 'mysql://kap@db/kap'],
   ['REDIS_URL', 'localhost:6379'],
   ['KAP_LOG_LEVEL', 'loud'],
+  ['KAP_CORS_ORIGINS', 'app.example.org'],
+  ['KAP_CORS_ORIGINS', 'https://app.example.org/path'],
 ])('%s=%s is refused by name', (name, value) => {
   const failure = refusal({ [name]: value });
   expect(failure.code).toBe('invalid');
