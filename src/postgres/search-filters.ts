@@ -60,6 +60,27 @@ export function holdsFor(filter: SearchFilter, r: string, sql: Statement): strin
   }
 }
 
+/** Whether `holdsFor` names no column of the resource but `rid`. */
+export function isAskedByRid(filter: SearchFilter): boolean {
+  switch (filter.kind) {
+    case 'any':
+    case 'all':
+      return filter.filters.every(isAskedByRid);
+    case 'not':
+      return isAskedByRid(filter.filter);
+    case 'has':
+    case 'list':
+    case 'fulltext':
+    case 'terms':
+      return false;
+    case 'composite':
+    case 'chain':
+      return true;
+    default:
+      return filter.parameter.stored === 'index';
+  }
+}
+
 /** A query of `rid`s, some perhaps several times, that meet the condition and are of one of the types. */
 export function ridsOf(filter: SearchFilter, types: readonly string[], sql: Statement): string | undefined {
   switch (filter.kind) {

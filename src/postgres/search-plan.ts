@@ -31,7 +31,7 @@ import {
   tableFor,
   tableOf,
 } from './search-conditions.ts';
-import { holdsFor, isCommon, isOfTypes, rankOf, ridsOf, SELECTIVE, UNRANKED } from './search-filters.ts';
+import { holdsFor, isAskedByRid, isCommon, isOfTypes, rankOf, ridsOf, SELECTIVE, UNRANKED } from './search-filters.ts';
 import type { Part } from './search-parts.ts';
 import type { SqlType, Statement } from './search-sql.ts';
 
@@ -87,9 +87,19 @@ export function planOf(part: Part, sql: Statement, position: Position | undefine
       'not r.deleted',
       ...patients.map((filter) => isOfPatient(filter, sql)),
       ...candidates.where,
-      ...rest.map((filter) => holdsFor(filter, 'r', sql)),
+      ...rest.map((filter) => holdsFor(filter, hasRows(driver) ? rowFor(filter) : 'r', sql)),
     ],
   };
+}
+
+/** The candidates are rows of the index, `d`, for which the resource `r` is looked up. */
+function hasRows({ kind }: Driver): boolean {
+  return kind === 'rows' || kind === 'rids' || kind === 'codes' || kind === 'dates' || kind === 'values';
+}
+
+/** What needs no more than the row id is asked before the resource is looked up. */
+function rowFor(filter: SearchFilter): 'd' | 'r' {
+  return isAskedByRid(filter) ? 'd' : 'r';
 }
 
 /** The condition whose resources are worth a look before the order of the plan is walked. */
@@ -115,7 +125,11 @@ export function planWithin(
   const rest = part.filters.filter((filter) => filter !== probe);
   return {
     from: [`(select distinct rid from ${from} offset 0) d ${RESOURCE}`],
-    where: ['not r.deleted', isOfTypes(part.types, 'r', sql), ...rest.map((filter) => holdsFor(filter, 'r', sql))],
+    where: [
+      'not r.deleted',
+      isOfTypes(part.types, 'r', sql),
+      ...rest.map((filter) => holdsFor(filter, rowFor(filter), sql)),
+    ],
     order: order.map((key) => computed(key, part.sort[0])),
   };
 }
