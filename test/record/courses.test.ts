@@ -1,5 +1,6 @@
 import type { CarePlan, Encounter, Procedure, Resource } from '@medplum/fhirtypes';
 import type { Failure } from '../../src/fhir/failure.ts';
+import { parseJsonPatch } from '../../src/fhir/patch/json-patch.ts';
 import { kapCoding } from '../../src/kap/codes.ts';
 import { installProtocol } from '../../src/record/install-protocol.ts';
 import type { WriteRequest } from '../../src/record/record.ts';
@@ -192,6 +193,32 @@ test.each([
   );
   await write(infusion(patient, `after-${clinician}`, '2026-09-01T10:00:00-07:00', '2026-09-01T10:50:00-07:00'));
   expect(await findings(patient, 'consult-missing')).toHaveLength(missing);
+});
+
+test('the rules look at what a patch makes of a resource, and a patch may move it into or out of a course', async () => {
+  const [inCourse, outside] = [await newPatient(), await newPatient()];
+  await write(infusion(inCourse, 'patched', '2026-09-01T10:00:00-07:00', '2026-09-01T10:50:00-07:00'));
+  expect(await findings(inCourse, 'infusion-short')).toEqual([]);
+  const patch = (path: string, value: unknown) =>
+    clinic.record.write(
+      [
+        {
+          method: 'PATCH',
+          type: 'Procedure',
+          id: 'patched',
+          place: 'Procedure',
+          patch: parseJsonPatch(JSON.stringify([{ op: 'replace', path, value }])),
+        },
+      ],
+      writeContext('patch'),
+    );
+  const [result] = await patch('/performedPeriod/end', '2026-09-01T10:20:00-07:00');
+  expect(result).toMatchObject({ effect: 'updated', stored: { version: 2, method: 'PATCH' } });
+  expect(await findings(inCourse, 'infusion-short')).toEqual(['final']);
+  await patch('/subject/reference', outside);
+  expect(await findings(inCourse, 'infusion-short')).not.toContain('final');
+  expect(await findings(outside, 'infusion-short')).toEqual(['final']);
+  await expect(patch('/status', 'blue')).rejects.toMatchObject({ code: 'invalid' });
 });
 
 test('a resource without labels gets them; two confidentiality codes are refused', async () => {

@@ -1,6 +1,6 @@
 /** Transaction and batch. @see https://hl7.org/fhir/R4/http.html#transaction */
 import { STATUS_CODES } from 'node:http';
-import type { Bundle } from '@medplum/fhirtypes';
+import type { Bundle, BundleEntry } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
 import { restEvent } from '../../audit/event.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
@@ -10,6 +10,7 @@ import type { StoredResource } from '../../record/record.ts';
 import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { outcomeText, type Refusal, refusalOf } from '../failures.ts';
 import type { AskInBundle } from './bundle-asked.ts';
+import { showsPatched } from './patch.ts';
 import { resourceInBody } from './resource-body.ts';
 import { auditHeader, effectOutcome, type PreferredReturn, preferredReturn, writeContext } from './written.ts';
 
@@ -49,7 +50,7 @@ export async function recordBundle(
   interaction: string,
   handling: BundleHandling,
 ): Promise<FhirAnswer> {
-  const { clinic, grant, headers, context } = request;
+  const { clinic, grant, context } = request;
   let eventId: string | undefined;
   const audited = (id: string) => {
     eventId ??= id;
@@ -70,12 +71,20 @@ export async function recordBundle(
   return {
     status: 200,
     headers: auditHeader(eventId),
-    body: responseText(clinic, response, refusals, preferredReturn(headers.prefer)),
+    body: responseText(clinic, response, refusals, (at) => preferredOf(request, bundle.entry?.[at])),
     audit: refusals.flatMap((refusal, at) =>
       refusal === undefined ? [] : [refusalEvent(request, bundle, at, refusal)],
     ),
     ...(unexpected.length === 0 ? {} : { unexpected }),
   };
+}
+
+/** What `Prefer` asks for, as far as the caller may see it. */
+function preferredOf(request: FhirRequest, entry: BundleEntry | undefined): PreferredReturn {
+  const preferred = preferredReturn(request.headers.prefer);
+  if (entry?.request?.method !== 'PATCH' || preferred !== 'representation') return preferred;
+  const type = /([A-Za-z]+)(?:\/[^/?]+)?(?:\?.*)?$/.exec(entry.request.url)?.[1] ?? '';
+  return showsPatched(request, type) ? preferred : 'minimal';
 }
 
 /** A refused entry of a batch leaves its event, as the request by itself would. */
@@ -138,9 +147,9 @@ function responseText(
   clinic: Clinic,
   response: BundleResponse,
   refusals: readonly (Refusal | undefined)[],
-  preferred: PreferredReturn,
+  preferred: (at: number) => PreferredReturn,
 ): string {
-  const entries = response.entries.map((entry, at) => entryText(clinic, entry, refusals[at], preferred)).join(',');
+  const entries = response.entries.map((entry, at) => entryText(clinic, entry, refusals[at], preferred(at))).join(',');
   return `{"resourceType":"Bundle","type":"${response.type}"${entries === '' ? '' : `,"entry":[${entries}]`}}`;
 }
 

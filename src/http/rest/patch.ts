@@ -1,4 +1,5 @@
 /** PATCH as JSON Patch and as FHIRPath Patch. @see https://hl7.org/fhir/R4/http.html#patch */
+import { permits } from '../../access/scopes.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
 import type { PatchReader } from '../../fhir/patch/patch-reader.ts';
 import type { ResourcePatch } from '../../fhir/patch/resource-patch.ts';
@@ -65,5 +66,18 @@ function isJsonPatch(contentType: string | undefined): boolean {
 }
 
 async function patch(request: FhirRequest, change: WriteRequest): Promise<FhirAnswer> {
-  return written(request, await writeOne(request, 'patch', { ...change, ...guards(request) }));
+  const answer = written(request, await writeOne(request, 'patch', { ...change, ...guards(request) }));
+  return showsPatched(request, change.type) ? answer : withoutBody(answer);
+}
+
+/**
+ * Whether the caller may see what a patch made: it holds what they did not send. Without the scope to read it, a patch
+ * of nothing would show any resource.
+ */
+export function showsPatched({ grant }: FhirRequest, type: string): boolean {
+  return permits(grant.scopes, type, 'read');
+}
+
+function withoutBody({ body: _, ...answer }: FhirAnswer): FhirAnswer {
+  return answer;
 }

@@ -159,6 +159,25 @@ const cases: readonly (readonly [about: string, operations: Part[], after: objec
     { communication: undefined },
   ],
   [
+    'the narrative, whose name is a keyword of FHIRPath',
+    [
+      operation(
+        type('add'),
+        path('Patient'),
+        named('text'),
+        value({
+          part: [
+            { name: 'status', valueCode: 'generated' },
+            { name: 'div', valueString: '<div/>' },
+          ],
+        }),
+      ),
+      operation(type('replace'), path('Patient.text.div'), value({ valueString: '<div>x</div>' })),
+      operation(type('delete'), path(`Patient.extension.where(url = 'http://x.div').value`)),
+    ],
+    { text: { status: 'generated', div: '<div>x</div>' } },
+  ],
+  [
     'contained resources',
     [
       operation(

@@ -479,3 +479,23 @@ test('a patch needs the scope of an update', async () => {
     .send('[]')
     .expect(403);
 });
+
+test('what a patch made is shown to those who may read it', async () => {
+  const id = await create(someone);
+  const writer = await service.token('system/Patient.u');
+  const answer = await service.http
+    .patch(`/fhir/Patient/${id}`)
+    .set('authorization', `Bearer ${writer}`)
+    .set('content-type', JSON_PATCH)
+    .send('[]')
+    .expect(200);
+  expect([answer.text, answer.headers.etag]).toEqual(['', 'W/"1"']);
+  const parametersOfNothing = {
+    resource: { resourceType: 'Parameters' },
+    request: { method: 'PATCH', url: `Patient/${id}` },
+  };
+  const bundle = { resourceType: 'Bundle', type: 'transaction', entry: [parametersOfNothing] };
+  const { body } = await service.as(writer).post('/fhir', bundle).expect(200);
+  expect(body.entry[0].resource).toBeUndefined();
+  expect((await service.as(token).post('/fhir', bundle).expect(200)).body.entry[0].resource).toMatchObject({ id });
+});
