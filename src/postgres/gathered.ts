@@ -11,21 +11,38 @@ type Waiting<K, V> = {
   readonly reject: (error: unknown) => void;
 };
 
+export type Gathering<K> = {
+  /** How much of a statement a key takes; 1 when absent. */
+  readonly weightOf?: (key: K) => number;
+  readonly maxInFlight?: number;
+};
+
 /**
  * @param ask answers for each key, in their order
- * @param atMost keys that are asked together
+ * @param atMost weight of the keys that are asked together; a key that is heavier goes alone
  */
 export function gathered<K, V>(
   ask: (keys: readonly K[]) => Promise<readonly V[]>,
   atMost: number,
+  { weightOf = () => 1, maxInFlight = MAX_IN_FLIGHT }: Gathering<K> = {},
 ): (key: K) => Promise<V> {
   let waiting: Waiting<K, V>[] = [];
   let inFlight = 0;
 
+  const nextCount = (): number => {
+    let weight = 0;
+    const end = waiting.findIndex(({ key }) => {
+      weight += weightOf(key);
+      return weight > atMost;
+    });
+    return end < 0 ? waiting.length : Math.max(1, end);
+  };
+
   const pump = (): void => {
-    while (inFlight < MAX_IN_FLIGHT && waiting.length > 0) {
-      const batch = waiting.slice(0, atMost);
-      waiting = waiting.slice(atMost);
+    while (inFlight < maxInFlight && waiting.length > 0) {
+      const count = nextCount();
+      const batch = waiting.slice(0, count);
+      waiting = waiting.slice(count);
       inFlight += 1;
       void ask(batch.map(({ key }) => key))
         .then(

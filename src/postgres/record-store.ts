@@ -50,7 +50,14 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   };
   const readCurrent = currentReader(pool);
   const newRids = rowIds();
-  const writeTogether = gathered((writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes), 16);
+  const writeTogether = gathered(
+    (writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes),
+    TOGETHER,
+    {
+      weightOf: ({ change }) => change.versions.length,
+      maxInFlight: 3,
+    },
+  );
   return {
     read: (type, id) => readCurrent({ type, id }),
     readVersion: (type, id, version) => readVersion(shared, type, id, version),
@@ -81,6 +88,12 @@ function terminologyFor(pool: Pool): Terminology {
   terminologies.set(pool, known);
   return known;
 }
+
+/**
+ * Versions in one statement: enough that single writes share its costs and its commit, few enough that sessions do not
+ * wait for each other, and that one statement is made while another one runs.
+ */
+const TOGETHER = 72;
 
 type Row = {
   type: string;

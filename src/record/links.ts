@@ -105,6 +105,11 @@ function entryNamed(byFullUrl: ByFullUrl, from: Draft, reference: string): Named
   if (byFullUrl.size === 0) return undefined;
   const whole = byFullUrl.get(reference);
   if (whole !== undefined) return { draft: whole, fragment: '' };
+  // Asked about every text that may be a link, and most have neither version nor fragment.
+  if (!reference.includes('#') && !reference.includes('/_history/')) {
+    const draft = relatively(byFullUrl, from, reference);
+    return draft && { draft, fragment: '' };
+  }
   const [, url = '', version, fragment = ''] = PARTS.exec(reference) ?? [];
   if (url === '') return undefined;
   const draft = byFullUrl.get(url) ?? relatively(byFullUrl, from, url);
@@ -112,8 +117,9 @@ function entryNamed(byFullUrl: ByFullUrl, from: Draft, reference: string): Named
 }
 
 function relatively(byFullUrl: ByFullUrl, from: Draft, url: string): Draft | undefined {
-  if (parseReference(url)?.kind !== 'local') return undefined;
-  const root = RESTFUL.exec(from.request.fullUrl ?? '')?.[1];
+  const { fullUrl = '' } = from.request;
+  if (fullUrl.startsWith('urn:') || parseReference(url)?.kind !== 'local') return undefined;
+  const root = RESTFUL.exec(fullUrl)?.[1];
   return root === undefined ? undefined : byFullUrl.get(root + url);
 }
 
