@@ -51,8 +51,8 @@ class Writer {
   #element(name: string, attributes: string, content: Json, path: string, depth: number): void {
     const { children, byName } = this.#layouts(path);
     for (const key of Object.keys(content)) {
-      // What is stored was validated: an element that would get lost here is a mistake of ours.
-      if (!byName.has(key.startsWith('_') ? key.slice(1) : key)) throw new Error(`No place in XML below ${path}`);
+      // Nothing may get lost on the way: what was stored before a definition was corrected is read as JSON.
+      if (!byName.has(key.startsWith('_') ? key.slice(1) : key)) throw unsayable('an element that FHIR R4 has not');
     }
     const own = children.filter(({ kind }) => kind === 'attribute');
     const given = own

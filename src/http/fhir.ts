@@ -17,6 +17,7 @@ import type { Clinic, FhirAnswer, FhirRequest, Interaction, MakeDocument, Target
 import { MethodNotAllowed, outcomeText, type Refusal, refusalOf } from './failures.ts';
 import {
   type AnswerForm,
+  AS_STORED,
   answerForm,
   answerFormOfRefusal,
   FHIR_JSON,
@@ -56,7 +57,7 @@ export async function serveFhir(
   try {
     const open = withoutToken(service, request, target);
     const made = open === undefined ? await interact(service, request, attempt) : await open;
-    attempt.form ??= answerForm(request.headers.accept, target.query);
+    attempt.form ??= isFhir(made) ? answerForm(request.headers.accept, target.query) : AS_STORED;
     answer = inForm(made, attempt.form, service.xml, target.method);
     if (answer.audit.length > 0) await trail.record(answer.audit);
     for (const fault of answer.unexpected ?? []) service.log.failed(requestId, fault);
@@ -76,6 +77,12 @@ export async function serveFhir(
     status: answer.status,
     milliseconds: performance.now() - startedAt,
   });
+}
+
+/** Whether there is something whose form can be chosen: SMART's documents are JSON whatever is accepted. */
+function isFhir({ body, headers }: FhirAnswer): boolean {
+  const contentType = headers?.['content-type'];
+  return body !== undefined && (contentType === undefined || contentType === FHIR_JSON);
 }
 
 /** What is known of a request so far; a refusal tells it to the audit trail. */

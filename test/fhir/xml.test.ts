@@ -1,4 +1,6 @@
 /** https://hl7.org/fhir/R4/xml.html */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Resource } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
@@ -73,6 +75,20 @@ test('a resource of any type that goes through XML is the same resource', () => 
     }),
     { numRuns: 400 },
   );
+});
+
+const FOLDERS = ['examples', 'fhir-profiles'].map((folder) => join(import.meta.dirname, '..', '..', folder));
+
+test('what is published with the service goes through XML unchanged', () => {
+  const files = FOLDERS.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)));
+  const resources = files
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => JSON.parse(readFileSync(file, 'utf8')));
+  const known = resources.filter(({ resourceType }) => resourceType !== undefined);
+  expect(known.length).toBeGreaterThan(10);
+  for (const resource of known) {
+    expect(JSON.parse(asJson(xml.fromJson(JSON.stringify(resource), false)))).toEqual(resource);
+  }
 });
 
 test('elements are written in the order of the standard, attributes hold values, ids and the url of an extension', () => {
@@ -210,6 +226,7 @@ test('what XML cannot say is refused and not changed', () => {
   expect(inXml(narrative('<div><p>a</div>'))).toThrow(/not well-formed XHTML/);
   expect(inXml(narrative('<div>&nbsp;</div>'))).toThrow(/not well-formed XHTML/);
   expect(inXml('{"resourceType":"Patient","language":"a\\uffff"}')).toThrow(/character/);
+  expect(inXml('{"resourceType":"Patient","colour":"blue"}')).toThrow(/element that FHIR R4 has not/);
   expect(inXml(narrative('<div>a</div>'))()).toContain('<div xmlns="http://www.w3.org/1999/xhtml">a</div>');
 });
 

@@ -232,6 +232,17 @@ test('the links of a page do not repeat how it was asked for, and other language
   expect(body.link[0].url).toBe(`${BASE}/Patient?_id=${id}`);
 });
 
+test('the documents of SMART are JSON whatever is accepted, and OPTIONS needs no form', async () => {
+  for (const name of ['smart-configuration', 'jwks.json']) {
+    const answer = await get(`/fhir/.well-known/${name}`, 'text/plain').expect(200);
+    expect(answer.headers['content-type']).toBe('application/json');
+    expect((await get(`/fhir/.well-known/${name}?_format=xml`).expect(200)).headers['content-type']).toBe(
+      'application/json',
+    );
+  }
+  await service.http.options('/fhir/Patient').set('accept', 'text/plain').expect(204);
+});
+
 test('a body may come packed with gzip, up to the same size', async () => {
   const packed = gzipSync(JSON.stringify(weightOf(id, 70)));
   await send('post', '/fhir/Observation', 'application/fhir+json', packed).set('content-encoding', 'gzip').expect(201);
