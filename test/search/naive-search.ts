@@ -120,7 +120,9 @@ function matches(
     case 'token':
       return tokenMatches(modifier, found, wanted);
     case 'string':
-      return found.flatMap(stringsOf).some((text) => stringMatches(modifier, text, plain(wanted)));
+      return [...found.flatMap(stringsOf), ...(modifier === undefined ? laterNames(resource, code) : [])].some((text) =>
+        stringMatches(modifier, text, plain(wanted)),
+      );
     case 'reference':
       return modifier === 'identifier'
         ? found.some(({ value }) => isToken(identifierOf(value as Reference), wanted))
@@ -137,6 +139,17 @@ function matches(
     default:
       throw new Error(`The model knows no ${type}`);
   }
+}
+
+/** "Carreno Quinones" is found by "Quinones", too (https://hl7.org/fhir/R4/search.html#string). */
+function laterNames(resource: Resource, code: string): string[] {
+  if (code !== 'name' && code !== 'family') return [];
+  const { name } = resource as { name?: string | readonly { family?: string }[] };
+  if (name === undefined || typeof name === 'string') return [];
+  return name.flatMap(({ family = '' }) => {
+    const words = family.split(/[\s-]+/);
+    return words.slice(1).map((_, i) => words.slice(i + 1).join(' '));
+  });
 }
 
 function identifierOf({ identifier }: Reference): Token {
