@@ -318,6 +318,11 @@ describe('ValueSet/$validate-code', () => {
     const mime = { url: 'http://hl7.org/fhir/ValueSet/mimetypes', system: 'urn:ietf:bcp:13' };
     expect(await asked('ValueSet/$validate-code', { ...mime, code: 'text/plain' })).toMatchObject({ result: true });
     expect(await asked('ValueSet/$validate-code', { ...mime, code: 'no' })).toMatchObject({ result: false });
+    const language = { url: 'http://hl7.org/fhir/ValueSet/all-languages', system: 'urn:ietf:bcp:47' };
+    expect(await asked('ValueSet/$validate-code', { ...language, code: 'de-CH-1901' })).toMatchObject({ result: true });
+    const unit = { url: 'http://unitsofmeasure.org' };
+    expect(await asked('CodeSystem/$validate-code', { ...unit, code: 'mg/kg' })).toMatchObject({ result: true });
+    expect(await asked('CodeSystem/$validate-code', { ...unit, code: 'spoon' })).toMatchObject({ result: false });
     const loinc = { url: 'http://hl7.org/fhir/ValueSet/observation-codes', system: 'http://loinc.org', code: '8480-6' };
     expect(await asked('ValueSet/$validate-code', loinc)).toMatchObject({
       result: false,

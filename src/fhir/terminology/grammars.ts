@@ -1,7 +1,8 @@
 import { canonicalUnit, UCUM } from '../ucum.ts';
 
 /**
- * Code systems that are a grammar and no list: whether a text is a code of theirs can be told without their content.
+ * Code systems that are a grammar: whether a text is a code of theirs can be told without their content, and a list of
+ * their codes, where there is one (of languages), is never whole.
  *
  * @see https://hl7.org/fhir/R4/terminologies-systems.html
  */
@@ -11,8 +12,6 @@ const GRAMMARS: Readonly<Record<string, Grammar>> = {
   'urn:ietf:bcp:47': isLanguageTag,
   'urn:ietf:bcp:13': (code) => /^[A-Za-z0-9][\w!#$&^.+-]{0,126}\/[A-Za-z0-9][\w!#$&^.+-]{0,126}(?:\s*;.*)?$/.test(code),
   'urn:ietf:rfc:3986': (code) => /^[A-Za-z][A-Za-z0-9+.-]*:\S+$/.test(code),
-  'urn:iso:std:iso:3166': (code) => /^(?:[A-Z]{2,3}|[0-9]{3})$/.test(code),
-  'urn:iso:std:iso:4217': (code) => /^[A-Z]{3}$/.test(code),
 };
 
 /** Undefined where it cannot tell. */

@@ -5,7 +5,8 @@
  */
 import type { CodeableConcept, Coding, ValueSet } from '@medplum/fhirtypes';
 import { displayIn } from './expansion.ts';
-import { type Member, type Membership, memberOf, type ValueSets } from './value-set.ts';
+import { grammarOf } from './grammars.ts';
+import { byItsForm, type Member, type Membership, memberOf, type ValueSets } from './value-set.ts';
 
 export type CodeQuestion = {
   /** Any of them will do. */
@@ -52,7 +53,9 @@ export async function validateInSystem(
     const concept = index?.concept(coding.code ?? '');
     if (index !== undefined && concept !== undefined)
       return { found: { is: 'in', member: memberOf(index, concept) }, where };
-    if (index?.isComplete === true) return { found: { is: 'out' }, where };
+    const isCode = grammarOf(system)?.(coding.code ?? '');
+    if (isCode === true) return { found: { is: 'in', member: byItsForm(system, coding.code ?? '') }, where };
+    if (index?.isComplete === true || isCode === false) return { found: { is: 'out' }, where };
     return {
       found: { is: 'unknown', reason: `The content of ${system} is not here, so its codes cannot be checked` },
       where,

@@ -248,6 +248,7 @@ export class ValueSets {
     }
     if (index === undefined || index.concepts.size === 0) return byGrammar(part, asked);
     if (concept === undefined) {
+      if (grammarOf(part.system) !== undefined && part.filter === undefined) return byGrammar(part, asked);
       return index.isComplete ? OUT : { is: 'unknown', reason: `Only a part of ${part.system} is here` };
     }
     return testOf(part, index)(concept) ? { is: 'in', member: memberOf(index, concept) } : OUT;
@@ -268,8 +269,13 @@ function byGrammar({ system, filter }: SystemPart, { code }: Asked): Membership 
   if (isCode === undefined) {
     return { is: 'unknown', reason: `The content of ${system} is not here, so its codes cannot be checked` };
   }
-  const member = { system, version: undefined, code, display: undefined, designations: [] };
-  return isCode ? { is: 'in', member: { ...member, isAbstract: false, isInactive: false } } : OUT;
+  return isCode ? { is: 'in', member: byItsForm(system, code) } : OUT;
+}
+
+/** A code of which no more is known than that it is one. */
+export function byItsForm(system: string, code: string): Member {
+  const nothing = { version: undefined, display: undefined, designations: [], isAbstract: false, isInactive: false };
+  return { system, code, ...nothing };
 }
 
 function testOf(part: SystemPart, index: CodeSystemIndex): (concept: Concept) => boolean {

@@ -16,6 +16,7 @@ import type { Definitions } from '../../fhir/definitions.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { stringifyJson } from '../../fhir/json.ts';
 import { type ExpansionRequest, expand, refuseAsOf } from '../../fhir/terminology/expansion.ts';
+import { grammarOf } from '../../fhir/terminology/grammars.ts';
 import { lookup, subsumes } from '../../fhir/terminology/lookup.ts';
 import { joined, splitCanonical, type TerminologyResources } from '../../fhir/terminology/resources.ts';
 import { entryOf, terminologyIn } from '../../fhir/terminology/shipped.ts';
@@ -287,7 +288,7 @@ async function validateSystemCode(asking: Asking): Promise<Resource> {
   }
   const sets = new ValueSets(resources);
   const version = given.text('version');
-  await knownSystem(sets, url, version, given.placeOf('url'));
+  if (grammarOf(url) === undefined) await knownSystem(sets, url, version, given.placeOf('url'));
   const answer = await validateInSystem(sets, url, version, question(given, codings));
   refuseAsOf(sets, given.text('date'));
   return codeAnswer(answer);
