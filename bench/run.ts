@@ -21,6 +21,7 @@ import { costliest } from './profile.ts';
 import { judged, misses, type Peer, table } from './report.ts';
 import { type ScenarioName, type SeededState, scenarios } from './scenarios.ts';
 import { freePort, mintToken, type Service, startService } from './service.ts';
+import { sampleStatements } from './statements.ts';
 
 const { values: args } = parseArgs({
   options: {
@@ -107,7 +108,7 @@ async function bench(): Promise<number> {
   return wrong || (args.require && missed.length > 0) ? 1 : 0;
 }
 
-/** One scenario with the service under Node's sampling profiler. @returns the exit code */
+/** Each scenario with the service under Node's sampling profiler, and PostgreSQL looked at. @returns the exit code */
 async function profile(): Promise<number> {
   const { state, token } = await seededService();
   let wrong = 0;
@@ -122,10 +123,12 @@ async function profile(): Promise<number> {
       nodeOptions: ['--cpu-prof', `--cpu-prof-dir=${out}`, '--cpu-prof-interval=500'],
     });
     const load = newLoad(token);
+    const statements = await sampleStatements(started.postgres?.url as string);
     wrong += progress(await load.run(name, state)).wrong;
+    const byStatement = await statements.stop();
     await load.close();
     await started.service.stop();
-    say(costliest(out));
+    say(`\nthe service, by part and by function:\n${costliest(out)}\n\nPostgreSQL, by statement:\n${byStatement}\n`);
   }
   return wrong > 0 ? 1 : 0;
 }
