@@ -28,6 +28,11 @@ export function textArray(values: readonly (string | null)[]): string {
 
 function element(value: string | null): string {
   if (value === null) return 'NULL';
-  if (value !== '' && !NEEDS_QUOTES.test(value) && value.toLowerCase() !== 'null') return value;
+  if (value !== '' && !NEEDS_QUOTES.test(value) && !isNull(value)) return value;
   return `"${value.replace(/["\\]/g, '\\$&')}"`;
+}
+
+/** As PostgreSQL reads it, in any case of letters. */
+function isNull(value: string): boolean {
+  return value.length === 4 && value.toLowerCase() === 'null';
 }

@@ -227,7 +227,8 @@ function localReferences(value: unknown, found: string[] = []): string[] {
   if (Array.isArray(value)) {
     for (const item of value) localReferences(item, found);
   } else if (typeof value === 'object' && value !== null) {
-    for (const [name, child] of Object.entries(value)) {
+    for (const name in value) {
+      const child = (value as Record<string, unknown>)[name];
       if (name === 'reference' && typeof child === 'string') found.push(child);
       else if (typeof child === 'object') localReferences(child, found);
     }
