@@ -32,6 +32,7 @@ import { createClinicPool, createPool, type Pool } from './postgres/pool.ts';
 import { untilReachable } from './postgres/reachable.ts';
 import { createRecordStore } from './postgres/record-store.ts';
 import { sealingFingerprints } from './postgres/sealing-key.ts';
+import { rebuildSearchRows } from './postgres/search-rebuild.ts';
 import { createSigningKeyStore } from './postgres/signing-keys.ts';
 import { terminologyOf } from './postgres/terminology.ts';
 import { startTextIndexer } from './postgres/text-index.ts';
@@ -220,6 +221,8 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
   const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));
   const waker = await openDelivery(shared, name, pool, sealing);
 
+  const rebuilt = await rebuildSearchRows(pool, fhir.extractors);
+  if (rebuilt > 0) logger.info({ clinic: name, resources: rebuilt }, 'search rows made anew');
   const words = startTextIndexer(pool, (error) =>
     logger.warn({ error: kindOf(error) }, 'new texts wait to be indexed'),
   );

@@ -22,6 +22,9 @@ export type SearchValueSink = {
   uri(param: number, value: string, element: number): void;
 };
 
+/** To be raised with every change of what extractors find: the rows of a clinic are then made anew at the next start. */
+export const EXTRACTION = 3;
+
 export const OPEN_LOW = -9007199254740991;
 export const OPEN_HIGH = 9007199254740991;
 

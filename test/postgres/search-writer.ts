@@ -8,6 +8,7 @@ import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
 import type { Terminology } from '../../src/fhir/terminology/port.ts';
 import { numberArray, textArray } from '../../src/postgres/arrays.ts';
 import { newTexts, rowArrays } from '../../src/postgres/search-arrays.ts';
+import { INSERT_ROWS } from '../../src/postgres/search-rebuild.ts';
 import { SearchColumns } from '../../src/record/search-rows.ts';
 
 export const registry = searchParameterRegistry(loadDefinitions());
@@ -96,38 +97,6 @@ async function forget(pool: Pool, rids: readonly string[]): Promise<void> {
     await pool.query(`delete from idx_${kind} where rid = any ($1::bigint[])`, [numberArray(rids)]);
   }
 }
-
-const INSERT_ROWS = `
-with
-  token as (
-    insert into idx_token (param, element, patient_key, system_key, text_key, rid, code)
-    select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
-  ),
-  reference as (
-    insert into idx_reference (param, element, rid, target)
-    select * from unnest($8::integer[], $9::smallint[], $10::bigint[], $11::text[])
-  ),
-  date as (
-    insert into idx_date (param, wide, element, patient_key, rid, low, high)
-    select * from unnest($12::integer[], $13::boolean[], $14::smallint[], $15::bigint[], $16::bigint[], $17::bigint[],
-                         $18::bigint[])
-  ),
-  string as (
-    insert into idx_string (param, element, rid, folded, exact)
-    select * from unnest($19::integer[], $20::smallint[], $21::bigint[], $22::text[], $23::text[])
-  ),
-  quantity as (
-    insert into idx_quantity (param, element, rid, low, high, system_key, canon_low, canon_high, code, unit, canon_code)
-    select * from unnest($24::integer[], $25::smallint[], $26::bigint[], $27::double precision[],
-                         $28::double precision[], $29::bigint[], $30::double precision[], $31::double precision[],
-                         $32::text[], $33::text[], $34::text[])
-  ),
-  uri as (
-    insert into idx_uri (param, element, rid, value)
-    select * from unnest($35::integer[], $36::smallint[], $37::bigint[], $38::text[])
-  )
-insert into token_text (param, system_key, text_key, code, folded)
-select * from unnest($39::integer[], $40::bigint[], $41::bigint[], $42::text[], $43::text[])`;
 
 async function insertRows(pool: Pool, columns: SearchColumns): Promise<void> {
   await pool.query(INSERT_ROWS, [...rowArrays(columns), ...newTexts(columns.token, new Set()).arrays]);
