@@ -282,7 +282,7 @@ const EMITTERS: Partial<Record<TypeSearchParameter['kind'], Readonly<Record<stri
 
 // ---- rows under keys of their own: searchParameterKey(type, `code:rows`)
 
-/** What a parameter has besides its values, for the elements that have it: `has` names what must be there. */
+/** What a parameter has besides its values. `has`: of which elements, those with that child, or references isLogical. */
 export type FurtherRows = {
   readonly rows: 'identifier' | 'of-type' | 'below' | 'latitude' | 'longitude' | 'words';
   readonly has?: string;
@@ -297,13 +297,19 @@ export function furtherRows(parameter: TypeSearchParameter, fhirType: string): r
   return parameter.stored === 'position' ? [BY_LATITUDE, BY_LONGITUDE] : [];
 }
 
+/** One without identifier and without a resource that can be searched for has '', so that it does not count as missing. */
 const BY_IDENTIFIER: FurtherRows = {
   rows: 'identifier',
-  has: 'identifier',
+  has: 'logical',
   emitter: (sink: SearchValueSink, param: number, { identifier }: Reference, element: number) => {
-    if (identifier !== undefined) sink.token(param, identifier.system ?? '', identifier.value ?? '', element, '');
+    sink.token(param, identifier?.system ?? '', identifier?.value ?? '', element, '');
   },
 };
+
+/** Whether a Reference says something beside what its literal reference says: an identifier, or nothing to search for. */
+export function isLogical({ identifier, reference }: Reference): boolean {
+  return identifier !== undefined || typeof reference !== 'string' || reference.charCodeAt(0) === 35;
+}
 
 const BY_TYPE: FurtherRows = {
   rows: 'of-type',

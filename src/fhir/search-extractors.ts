@@ -9,7 +9,7 @@ import type { Resource } from '@medplum/fhirtypes';
 import { distinctSink } from './distinct-sink.ts';
 import { APART } from './search-composites.ts';
 import { containedExtractor } from './search-contained.ts';
-import { type Emitter, emitterFor, furtherRows } from './search-emitters.ts';
+import { type Emitter, emitterFor, furtherRows, isLogical } from './search-emitters.ts';
 import { alternatives, type PathStep, type SearchExpression, withoutResolves } from './search-expression.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
 import { placesBelow, typesAt } from './search-paths.ts';
@@ -249,8 +249,8 @@ function functionOf(root: Node, counted: ReadonlySet<string>): (resource: Resour
   const body = code(root, 'r', '0', writer);
   const names = emitters.map((_, i) => `e${i}`);
   // The text is made of element names and literals of the definitions alone.
-  const make = new Function(...names, 'resolvesTo', 'mayResolve', `return (r, s) => {\n${body}};`);
-  return make(...emitters, resolvesTo, mayResolve) as (resource: Resource, sink: SearchValueSink) => void;
+  const make = new Function(...names, 'resolvesTo', 'mayResolve', 'isLogical', `return (r, s) => {\n${body}};`);
+  return make(...emitters, resolvesTo, mayResolve, isLogical) as (resource: Resource, sink: SearchValueSink) => void;
 }
 
 type Writer = { readonly emitters: Emitter[]; readonly counted: ReadonlySet<string>; variables: number };
@@ -269,7 +269,7 @@ function code(node: Node, variable: string, element: string, writer: Writer): st
         text += `if (${variable}.${step.element} === ${JSON.stringify(step.equals)}) {\n${code(next, variable, element, writer)}}\n`;
         break;
       case 'has':
-        text += `if (${variable}.${step.element} !== undefined) {\n${code(next, variable, element, writer)}}\n`;
+        text += `if (${step.element === 'logical' ? `isLogical(${variable})` : `${variable}.${step.element} !== undefined`}) {\n${code(next, variable, element, writer)}}\n`;
         break;
       case 'resolves':
       case 'mayResolve': {
@@ -307,7 +307,9 @@ function elementCode(
 
 /** As resolvesTo, and where the Reference says nothing of its type. */
 function mayResolve(value: { reference?: unknown; type?: unknown }, type: string): boolean {
-  return value.reference === undefined && value.type === undefined ? true : resolvesTo(value, type);
+  const { reference } = value;
+  const isOpen = typeof reference !== 'string' || reference.charCodeAt(0) === 35;
+  return isOpen && value.type === undefined ? true : resolvesTo(value, type);
 }
 
 /** Whether a Reference names a resource of the type, as far as its text tells: nothing is looked up. */

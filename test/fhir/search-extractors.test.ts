@@ -138,7 +138,12 @@ test.each<[string, object, string[]]>([
   ],
   ['a code without coding is present', { code: { text: 'mood' } }, ['code ["",""]']],
   ['a reference loses its version', { subject: { reference: 'Patient/1/_history/3' } }, ['subject ["Patient/1"]']],
-  ['a contained resource is not searched for', { subject: { reference: '#p' } }, []],
+  [
+    'a contained resource is not searched for, but there',
+    { subject: { reference: '#p' } },
+    ['patient:identifier ["",""]', 'subject:identifier ["",""]'],
+  ],
+  ['a name alone is there', { subject: { display: 'Somebody', type: 'Group' } }, ['subject:identifier ["",""]']],
   ['a time covers its second', { effectiveDateTime: '2025-03-09T10:00:00Z' }, ['date [1741514400000,1741514400999]']],
   ['a month covers its days', { effectiveDateTime: '2025-02' }, ['date [1738368000000,1740787199999]']],
   ['a period may be open', { effectivePeriod: { start: '2025-03-09' } }, ['date [1741478400000,9007199254740991]']],
