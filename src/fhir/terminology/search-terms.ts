@@ -1,9 +1,10 @@
 /** What searches ask (`:in`, `:not-in`, `:below`, `:above`), answered from code systems and value sets. */
+import type { ValueSet } from '@medplum/fhirtypes';
 import { Failure, issue } from '../failure.ts';
 import { indexOf } from './code-system.ts';
 import type { Terminology } from './port.ts';
 import type { TerminologyResources } from './resources.ts';
-import { keyOf, ValueSets } from './value-set.ts';
+import { keyOf, type Member, ValueSets } from './value-set.ts';
 
 type Code = { readonly system: string; readonly code: string };
 
@@ -41,10 +42,22 @@ async function codesIn(resources: TerminologyResources, name: string): Promise<r
   const sets = new ValueSets(resources);
   const id = /^ValueSet\/([A-Za-z0-9.-]{1,64})$/.exec(name)?.[1];
   const stored = id === undefined ? undefined : await resources.byId('ValueSet', id);
-  const members = await sets.members(stored ?? (await sets.valueSet(name)));
+  const members = await listed(sets, stored ?? (await sets.valueSet(name)));
   if (members.length > MAX_SEARCH_CODES) {
     const words = `The value set has ${members.length} codes, more than ${MAX_SEARCH_CODES} for a search`;
     throw new Failure('invalid', issue('too-costly', words));
   }
   return [...new Map(members.map(({ system, code }) => [keyOf({ system, code }), { system, code }])).values()];
+}
+
+/** A value set that cannot be listed is, for a search, a value that will not do. */
+async function listed(sets: ValueSets, valueSet: ValueSet): Promise<readonly Member[]> {
+  try {
+    return await sets.members(valueSet);
+  } catch (error) {
+    if (error instanceof Failure && error.code === 'business-rule') {
+      throw new Failure('invalid', error.issues, { cause: error });
+    }
+    throw error;
+  }
 }
