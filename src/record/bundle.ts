@@ -153,16 +153,18 @@ async function batch(
     const due = steps.filter(({ request }) => stage.includes(methodOf(request)));
     await together([...Map.groupBy(due, targetOf).values()], async ({ at, request }) => {
       try {
-        answers[at] =
-          request.kind === 'ask'
-            ? await request.answer()
-            : { kind: 'written', result: (await record.write([request.write], context))[0] as WriteResult };
+        answers[at] = request.kind === 'ask' ? await request.answer() : await written(record, request.write, context);
       } catch (error) {
         answers[at] = { kind: 'refused', error };
       }
     });
   }
   return answers;
+}
+
+async function written(record: ClinicRecord, write: WriteRequest, context: WriteContext): Promise<EntryAnswer> {
+  const [result] = await record.write([{ ...write, alone: true }], context);
+  return { kind: 'written', result: result as WriteResult };
 }
 
 const STAGES: readonly (readonly string[])[] = [['DELETE'], ['POST'], ['PUT', 'PATCH'], ['GET', 'HEAD']];

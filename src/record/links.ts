@@ -39,7 +39,7 @@ function entryOf(draft: Draft, element: string): string {
   return draft.place.endsWith('.resource') ? `${draft.place.slice(0, -'resource'.length)}${element}` : draft.place;
 }
 
-const ONLY_IN_A_TRANSACTION = 'A conditional reference can only be used in a transaction; refer to Type/id.';
+const ONLY_IN_A_BUNDLE = 'A conditional reference can only be used in a transaction or batch; refer to Type/id.';
 
 /**
  * What the references of `drafts` need from the database. Those below one of our own bases are made relative.
@@ -59,7 +59,8 @@ export function collectReferences(
   const known = among.filter(({ id }) => id !== undefined);
   const written = new Set(known.map(({ type, id }) => `${type}/${id}`));
   const deleted = new Set(known.filter(({ method }) => method === 'DELETE').map(({ type, id }) => `${type}/${id}`));
-  const isGraph = among.length > 1 || among.some(({ place }) => place.startsWith('Bundle'));
+  const isOfBundle = among.some(({ place }) => place.startsWith('Bundle'));
+  const isGraph = among.length > 1 || (isOfBundle && !among.some(({ request }) => request.alone));
   for (const draft of drafts) {
     if (!hasOwnReferences(draft)) continue;
     rewriteReferences(
@@ -68,7 +69,7 @@ export function collectReferences(
         if (entryNamed(byFullUrl, draft, reference) !== undefined) return undefined;
         const parsed = parseReference(reference, parts.baseUrls);
         if (parsed?.kind === 'conditional') {
-          if (!isGraph) issues.push(issue('not-supported', ONLY_IN_A_TRANSACTION, place));
+          if (!isOfBundle && !isGraph) issues.push(issue('not-supported', ONLY_IN_A_BUNDLE, place));
           conditional.push({ type: parsed.type, criteria: parsed.criteria, reference, place });
         } else if (parsed?.kind === 'urn') {
           issues.push(issue('not-found', `No entry of this Bundle has the fullUrl '${reference}'.`, place));

@@ -44,6 +44,8 @@ export type WriteRequest = {
   readonly resource?: Resource;
   /** PATCH: what is to become of the current version. */
   readonly patch?: ResourcePatch;
+  /** An entry of a batch: like a single write, it may refer to what is not here yet. */
+  readonly alone?: true;
   /** fullUrl of a bundle entry, which other entries may refer to. */
   readonly fullUrl?: string;
   /** FHIRPath of the resource in the request: 'Observation' or 'Bundle.entry[2].resource'. */

@@ -94,6 +94,16 @@ test('a reference to another entry of a batch is refused in that entry alone', a
   expect(statuses(entries)).toEqual(['201', '400']);
 });
 
+test('an entry of a batch may refer to what is not here yet, as a single write may', async () => {
+  const entries = await sent('batch', [
+    put({ ...observation('Patient/comes-later'), id: 'comes-first' }),
+    put({ ...someone, id: 'comes-later' }),
+    post(observation('Patient/never-was')),
+    post(observation('Patient?identifier=urn:test|nobody-at-all')),
+  ]);
+  expect(statuses(entries)).toEqual(['201', '201', '201', '412']);
+});
+
 test('a refused entry of a batch leaves its AuditEvent', async () => {
   await service.newAuditEvents();
   await service
