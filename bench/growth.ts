@@ -22,7 +22,7 @@ export type GrowthOptions = {
 export type Growth = {
   readonly small: number;
   readonly large: number;
-  readonly searches: readonly { readonly scenario: string; readonly small: number; readonly large: number }[];
+  readonly searches: readonly { readonly scenario: string; readonly small: AtSize; readonly large: AtSize }[];
   /** Milliseconds of a page, the first one and the deepest that was reached. */
   readonly pages: readonly {
     readonly search: string;
@@ -31,6 +31,9 @@ export type Growth = {
     readonly page: number;
   }[];
 };
+
+/** Milliseconds: of half of the requests, and of processor time of service and PostgreSQL, which survives a busy machine. */
+type AtSize = { readonly p50: number; readonly cpu: number };
 
 /** Times that a search may take in the large clinic, and a deep page of the first one. */
 const AT_MOST = 1.5;
@@ -90,9 +93,17 @@ export async function measureGrowth({ load, postgresUrl, small, large, say }: Gr
   return {
     small: few * OBSERVATIONS_PER_PATIENT,
     large: many * OBSERVATIONS_PER_PATIENT,
-    searches: before.map(({ scenario, p50 }, i) => ({ scenario, small: p50, large: (after[i] as Measurement).p50 })),
+    searches: before.map((m, i) => ({
+      scenario: m.scenario,
+      small: atSize(m),
+      large: atSize(after[i] as Measurement),
+    })),
     pages,
   };
+}
+
+function atSize({ p50, cpuMsPerRequest: { service = 0, postgres = 0 } }: Measurement): AtSize {
+  return { p50, cpu: service + postgres };
 }
 
 async function vacuumed(url: string): Promise<void> {
@@ -106,37 +117,48 @@ async function pagesOf(load: Load, search: string, say: (text: string) => void):
   let path = search;
   let page = 1;
   for (; page < PAGE; page++) {
-    const { next } = await load.repeated(path, 1);
+    const next = await load.next(path);
     if (next === undefined) break;
     path = next;
   }
-  const first = await load.repeated(search, TIMES);
-  const deep = await load.repeated(path, TIMES);
-  say(`${search}: page 1 ${first.p50} ms, page ${page} ${deep.p50} ms`);
-  return { search, first: first.p50, deep: deep.p50, page };
+  const [first = 0, deep = 0] = await load.inTurns([search, path], TIMES);
+  say(`${search}: page 1 ${first} ms, page ${page} ${deep} ms`);
+  return { search, first, deep, page };
 }
 
 /** What grows more than it may, in words. */
 export function outgrown({ searches, pages }: Growth): string[] {
   return [
     ...searches
-      .filter(({ small, large }) => large > AT_MOST * small)
-      .map(({ scenario, small, large }) => `${scenario} takes ${ratio(large, small)} of its time in the small clinic`),
+      .filter(({ small, large }) => large.p50 > AT_MOST * small.p50)
+      .map(
+        ({ scenario, small, large }) => `${scenario} takes ${ratio(large.p50, small.p50)} its time in the small clinic`,
+      ),
     ...pages
       .filter(({ first, deep }) => deep > AT_MOST * first)
-      .map(({ search, first, deep, page }) => `page ${page} of ${search} takes ${ratio(deep, first)} of the first`),
+      .map(
+        ({ search, first, deep, page }) =>
+          `page ${page} of ${search} takes ${ratio(deep, first)} the time of the first`,
+      ),
   ];
 }
 
 export function growthTable(growth: Growth): string {
   const { small, large, searches, pages } = growth;
-  const line = (name: string, a: number | string, b: number | string, c: string) =>
-    `${name.padEnd(58)}${String(a).padStart(12)}${String(b).padStart(12)}${c.padStart(8)}`;
+  const line = (name: string, ...cells: (number | string)[]) =>
+    name.padEnd(68) + cells.map((cell) => String(cell).padStart(10)).join('');
+  const cpu = (ms: number) => ms.toFixed(2);
   return [
-    line('p50 ms, Observations:', small, large, 'ratio'),
-    ...searches.map((s) => line(s.scenario, s.small, s.large, ratio(s.large, s.small))),
+    line('p50 and CPU, ms; Observations:', small, large, 'ratio', small, large, 'ratio'),
+    ...searches.map((s) =>
+      line(
+        s.scenario,
+        ...[s.small.p50, s.large.p50, ratio(s.large.p50, s.small.p50)],
+        ...[cpu(s.small.cpu), cpu(s.large.cpu), ratio(s.large.cpu, s.small.cpu)],
+      ),
+    ),
     '',
-    line('p50 ms, one request at a time:', 'page 1', 'deep page', 'ratio'),
+    line('p50, ms, one request at a time:', 'page 1', 'deep page', 'ratio'),
     ...pages.map((p) => line(`${p.search} (page ${p.page})`, p.first, p.deep, ratio(p.deep, p.first))),
     ...outgrown(growth).map((words) => `MISSED: ${words}`),
   ].join('\n');

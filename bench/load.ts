@@ -117,29 +117,34 @@ export class Load {
     const first = this.#clients[0] as Client;
     const next = await scenarios[name]({
       state,
-      read: async (path) => JSON.parse(await this.#answer(first, { method: 'GET', path, check: () => undefined })),
+      read: async (path) => JSON.parse(await this.#answer(first, get(path))),
     });
     return this.#measure(name, next, resourcesPerRequest[name]);
   }
 
-  /** Milliseconds that half of `times` requests for a path take, one after the other; for a page, its next link. */
-  async repeated(path: string, times: number): Promise<{ p50: number; next: string | undefined }> {
+  /** Path of the next page, when there is one. */
+  async next(path: string): Promise<string | undefined> {
+    const page = JSON.parse(await this.#answer(this.#clients[0] as Client, get(path))) as Bundle;
+    return page.link?.find(({ relation }) => relation === 'next')?.url?.slice(this.#options.base.length + 1);
+  }
+
+  /** Milliseconds that half of the requests for each path take; the paths take turns, so that noise meets all alike. */
+  async inTurns(paths: readonly string[], times: number): Promise<readonly number[]> {
     const client = this.#clients[0] as Client;
-    const latencies: number[] = [];
-    let next: string | undefined;
+    const latencies = paths.map((): number[] => []);
     for (let i = 0; i < times; i++) {
-      const sentAt = performance.now();
-      const text = await this.#answer(client, { method: 'GET', path, check: () => undefined });
-      latencies.push(performance.now() - sentAt);
-      if (i === 0) next = (JSON.parse(text) as Bundle).link?.find(({ relation }) => relation === 'next')?.url;
+      for (const [n, path] of paths.entries()) {
+        const sentAt = performance.now();
+        await this.#answer(client, get(path));
+        latencies[n]?.push(performance.now() - sentAt);
+      }
     }
-    latencies.sort((a, b) => a - b);
-    return { p50: round(latencies[Math.floor(times / 2)] as number), next: next?.slice(this.#options.base.length + 1) };
+    return latencies.map((each) => round(each.sort((a, b) => a - b)[Math.floor(times / 2)] as number));
   }
 
   /** One path again and again, for what the machine could do at best. */
   raw(name: string, path: string): Promise<Measurement> {
-    return this.#measure(name, () => ({ method: 'GET', path, check: () => undefined }), undefined);
+    return this.#measure(name, () => get(path), undefined);
   }
 
   async #measure(
@@ -248,6 +253,8 @@ export class Load {
     });
   }
 }
+
+const get = (path: string): LoadRequest => ({ method: 'GET', path, check: () => undefined });
 
 async function seedCourse(i: number, put: (bundle: Bundle) => Promise<string[]>): Promise<SeededPatient> {
   const [id = ''] = await put(intakeBundle(SEED, i));
