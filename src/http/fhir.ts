@@ -55,7 +55,7 @@ export async function serveFhir(
   const attempt: Attempt = { context: contextOf(service.clinic, request, requestId), target };
   let answer: FhirAnswer;
   try {
-    const open = withoutToken(service, request, target);
+    const open = withoutToken(service, request, attempt);
     const made = open === undefined ? await interact(service, request, attempt) : await open;
     attempt.form ??= isFhir(made) ? answerForm(request.headers.accept, target.query) : AS_STORED;
     answer = inForm(made, attempt.form, service.xml, target.method);
@@ -79,7 +79,7 @@ export async function serveFhir(
   });
 }
 
-/** Whether there is something whose form can be chosen: SMART's documents are JSON whatever is accepted. */
+/** Whether there is something whose form can be chosen. */
 function isFhir({ body, headers }: FhirAnswer): boolean {
   const contentType = headers?.['content-type'];
   return body !== undefined && (contentType === undefined || contentType === FHIR_JSON);
@@ -140,8 +140,9 @@ function asJson(request: FhirRequest, xml: FhirXml): FhirRequest {
 function withoutToken(
   service: FhirService,
   { method, headers }: IncomingMessage,
-  target: Target,
+  attempt: Attempt,
 ): FhirAnswer | Promise<FhirAnswer> | undefined {
+  const { target } = attempt;
   const make = target.type === '' ? service.open.get(target.shape) : undefined;
   if (method === 'OPTIONS') {
     if (isPreflight(method, headers)) return { status: 204, headers: preflightHeaders(headers), audit: [] };
@@ -150,20 +151,42 @@ function withoutToken(
   }
   if (make === undefined) return undefined;
   if (target.method !== 'GET') throw new MethodNotAllowed(target.method, OPEN_METHODS);
-  return showOpen(make, target.query, headers);
+  return showOpen(service, make, attempt, headers);
 }
 
 const OPEN_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 
-async function showOpen(make: MakeDocument, query: string, asked: IncomingHttpHeaders): Promise<FhirAnswer> {
+async function showOpen(
+  service: FhirService,
+  make: MakeDocument,
+  attempt: Attempt,
+  asked: IncomingHttpHeaders,
+): Promise<FhirAnswer> {
+  const { query } = attempt.target;
   const { body, contentType, etag } = await make(query);
+  // SMART's documents are JSON whatever is accepted.
+  const form = contentType === FHIR_JSON ? answerForm(asked.accept, query) : AS_STORED;
+  attempt.form = AS_STORED;
   const headers = {
     'cache-control': 'public, max-age=60',
     vary: 'Accept, Origin',
     ...(etag === undefined ? {} : { etag: `W/"${etag}"` }),
   };
   if (etag !== undefined && isNoneMatch(asked['if-none-match'], etag)) return { status: 304, headers, audit: [] };
-  return { status: 200, headers: { ...headers, 'content-type': contentType }, body, audit: [] };
+  const whole = { status: 200, headers: { ...headers, 'content-type': contentType }, body, audit: [] };
+  return etag === undefined || form === AS_STORED ? whole : knownInForm(service, whole, form, etag);
+}
+
+/** Documents of a megabyte in another form, made once: anybody may ask for them. */
+const inOtherForms = new Map<string, FhirAnswer>();
+const MAX_KEPT = 32;
+
+function knownInForm(service: FhirService, whole: FhirAnswer, form: AnswerForm, etag: string): FhirAnswer {
+  const key = `${etag} ${form.format} ${form.pretty}`;
+  const known = inOtherForms.get(key) ?? inForm(whole, form, service.xml, 'GET');
+  if (inOtherForms.size >= MAX_KEPT) inOtherForms.clear();
+  inOtherForms.set(key, known);
+  return known;
 }
 
 async function refuse(service: FhirService, attempt: Attempt, error: unknown): Promise<FhirAnswer> {
