@@ -1,12 +1,12 @@
 /** US Core's rules for the searches of a server, over HTTP. @see https://hl7.org/fhir/us/core/general-requirements.html */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Bundle, CapabilityStatement, Resource } from '@medplum/fhirtypes';
+import type { Bundle, CapabilityStatement, Resource, SearchParameter } from '@medplum/fhirtypes';
 import { type Caller, startTestService, type TestService } from '../http/service.ts';
 import { fhir } from '../record/clinic.ts';
 import { chart, idOf, valuesOf } from './chart.ts';
 import { type Check, checks, conformanceTable, searchRequest } from './conformance-table.ts';
-import { fileInPackage } from './package-file.ts';
+import { filesInPackage } from './package-file.ts';
 
 let service: TestService;
 let caller: Caller;
@@ -108,7 +108,8 @@ withPackages.each([
 ])(
   'the requirements are those of US Core %s (needs its packages in the folder KAP_US_CORE_PACKAGES)',
   (version, file) => {
-    const text = fileInPackage(join(folder ?? '', file), 'package/CapabilityStatement-us-core-server.json');
+    const text =
+      filesInPackage(join(folder ?? '', file), /^package\/CapabilityStatement-us-core-server\.json$/)[0] ?? '';
     const statement = JSON.parse(text) as CapabilityStatement;
     expect(statement.version).toBe(version);
     const ours = checks
@@ -117,6 +118,21 @@ withPackages.each([
     expect(ours.sort()).toEqual(requirementsIn(statement).sort());
   },
 );
+
+withPackages.each([
+  ['6.1.0', 'us_core_610.tgz'],
+  ['7.0.0', 'us_core_700.tgz'],
+])('each search parameter of US Core %s is one of ours, of the same kind and for the same types', (_version, file) => {
+  const parameters = filesInPackage(join(folder ?? '', file), /^package\/SearchParameter-.*\.json$/).map(
+    (text) => JSON.parse(text) as SearchParameter,
+  );
+  expect(parameters.length).toBeGreaterThan(50);
+  for (const { code, type, base = [] } of parameters) {
+    for (const each of base) {
+      expect([each, code, fhir.registry.of(each).get(code as string)?.kind]).toEqual([each, code, type]);
+    }
+  }
+});
 
 type Extended = {
   readonly extension?: readonly {
