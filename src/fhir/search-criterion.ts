@@ -37,19 +37,15 @@ export const SUPPORTED_MODIFIERS: Readonly<Record<string, readonly string[]>> = 
   uri: ['below', 'above', 'missing'],
 };
 
-const MAX_VALUES = 500;
+export const MAX_VALUES = 500;
 const MAX_LENGTH = 4096;
 /** Links of a chain, forward and reverse together. */
 const MAX_DEPTH = 8;
 /** Conditions that one parameter may become: an untyped chain is one for each type it may lead through. */
-const MAX_CONDITIONS = 300;
+export const MAX_CONDITIONS = 300;
 
-/** What one search may still ask for. */
+/** What one search may still ask for: values in all, conditions for each parameter. */
 export type Budget = { values: number; conditions: number };
-
-export function newBudget(): Budget {
-  return { values: MAX_VALUES, conditions: MAX_CONDITIONS };
-}
 
 export type CriterionContext = ValueContext & { readonly registry: SearchParameterRegistry; readonly budget: Budget };
 

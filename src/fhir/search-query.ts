@@ -13,10 +13,10 @@ import {
 } from './compartments.ts';
 import { Failure, type Issue, type IssueCode, issue } from './failure.ts';
 import {
-  type Budget,
   type CriterionContext,
   criterion,
-  newBudget,
+  MAX_CONDITIONS,
+  MAX_VALUES,
   parameterOf,
   tooCostly,
 } from './search-criterion.ts';
@@ -133,6 +133,7 @@ type Part = { readonly type: string; readonly filters: SearchFilter[]; sort: Sea
 class Draft {
   readonly #registry: SearchParameterRegistry;
   readonly #options: SearchOptions;
+  readonly #context: CriterionContext;
   readonly #system: boolean;
   #parts: readonly Part[];
   readonly #includes: SearchInclude[] = [];
@@ -145,11 +146,11 @@ class Draft {
   #total: SearchQuery['total'] = 'none';
   #countOnly = false;
   #view: SearchView | undefined;
-  #values = newBudget().values;
 
   constructor(type: string, registry: SearchParameterRegistry, options: SearchOptions) {
     this.#registry = registry;
     this.#options = options;
+    this.#context = contextOf(registry, options);
     this.#system = type === '';
     this.#parts = partsOf(type === '' ? this.#allTypes() : [type]);
   }
@@ -356,38 +357,36 @@ class Draft {
   }
 
   #addFilter(name: string, value: string): void {
-    const made = this.#parts.map(({ type }, i) => {
-      const budget = { ...newBudget(), values: this.#values };
-      const filter = this.#filterOf(type, name, value, budget);
+    const { budget } = this.#context;
+    const { values } = budget;
+    const place = placeOf(name);
+    const made: SearchFilter[] = [];
+    for (const { type } of this.#parts) {
       // One request has its values once, however many types it is over.
-      if (i === this.#parts.length - 1) this.#values = budget.values;
-      return filter;
-    });
-    this.#parts.forEach(({ filters }, i) => {
-      filters.push(made[i] as SearchFilter);
-    });
+      budget.values = values;
+      budget.conditions = MAX_CONDITIONS;
+      made.push(
+        name === '_filter'
+          ? filterExpression(type, value, place, this.#context)
+          : criterion(type, name, value, place, this.#context),
+      );
+    }
+    for (let i = 0; i < made.length; i++) this.#parts[i]?.filters.push(made[i] as SearchFilter);
     this.#used.push([name, value]);
   }
+}
 
-  #filterOf(type: string, name: string, value: string, budget: Budget): SearchFilter {
-    const context = this.#context(budget);
-    if (name === '_filter') return filterExpression(type, value, placeOf(name), context);
-    return criterion(type, name, value, placeOf(name), context);
-  }
-
-  #context(budget: Budget): CriterionContext {
-    const registry = this.#registry;
-    const { definitions } = registry;
-    return {
-      registry,
-      budget,
-      isResourceType: (known) => definitions.isResourceType(known),
-      allows: (url, system, code) => definitions.valueSet(url)?.allows(system, code) === true,
-      versionOf: (type) => registry.of(type).get('version'),
-      baseUrl: this.#options.baseUrl,
-      now: this.#options.now ?? Date.now(),
-    };
-  }
+function contextOf(registry: SearchParameterRegistry, { baseUrl, now = Date.now() }: SearchOptions): CriterionContext {
+  const { definitions } = registry;
+  return {
+    registry,
+    budget: { values: MAX_VALUES, conditions: MAX_CONDITIONS },
+    isResourceType: (known) => definitions.isResourceType(known),
+    allows: (url, system, code) => definitions.valueSet(url)?.allows(system, code) === true,
+    versionOf: (type) => registry.of(type).get('version'),
+    baseUrl,
+    now,
+  };
 }
 
 function partsOf(types: readonly string[]): Part[] {
