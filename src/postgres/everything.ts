@@ -10,8 +10,8 @@ import { careDates } from '../fhir/care-dates.ts';
 import { compartmentParameters } from '../fhir/compartments.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { OPEN_HIGH, OPEN_LOW } from '../fhir/search-values.ts';
-import type { EverythingPage, EverythingQuery } from '../record/everything.ts';
-import type { StoredResource } from '../record/record.ts';
+import type { EverythingQuery } from '../record/everything.ts';
+import type { EverythingPage, StoredResource } from '../record/record.ts';
 import { numberArray, textArray } from './arrays.ts';
 import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
 

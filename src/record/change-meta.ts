@@ -11,20 +11,10 @@ import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import { IDEMPOTENCY_KEY } from '../kap/codes.ts';
 import { labelled } from '../kap/labels.ts';
 import type { RecordParts } from './drafts.ts';
+import type { MetaChange } from './meta-change.ts';
 import type { WriteContext } from './record.ts';
 import { addDifference, SearchColumns } from './search-rows.ts';
 import type { CurrentRow, RecordStore, UnitOfWork } from './store.ts';
-
-export type MetaChange = {
-  readonly type: string;
-  readonly id: string;
-  /** The current one when absent. */
-  readonly version?: number;
-  readonly change: 'add' | 'delete';
-  readonly meta: Meta;
-  /** Where `meta` stands in the request. */
-  readonly place: string;
-};
 
 /** The meta that then stands. @throws Failure `not-found`, `deleted`, `business-rule` (labels that contradict R-22) */
 export function changeMeta(parts: RecordParts, request: MetaChange, context: WriteContext): Promise<Meta> {

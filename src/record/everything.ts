@@ -1,6 +1,4 @@
 /** What `$everything` asks the record for. */
-import type { StoredResource } from './record.ts';
-
 /**
  * A compartment and what it refers to, as one list in pages: what it is about (the Patient or the Encounter), then the
  * other members, then what the members refer to, each by age. So every resource that is there from the first page to
@@ -25,9 +23,4 @@ export type EverythingQuery = {
   readonly cursor?: string;
   /** Everything that the list depends on, by which a cursor is bound to it. */
   readonly asked: string;
-};
-
-export type EverythingPage = {
-  readonly resources: readonly { readonly stored: StoredResource; readonly mode: 'match' | 'include' }[];
-  readonly next?: string;
 };

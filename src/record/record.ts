@@ -8,9 +8,9 @@ import type { Meta, Resource } from '@medplum/fhirtypes';
 import type { AuditContext } from '../audit/event.ts';
 import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
-import type { MetaChange } from './change-meta.ts';
-import type { EverythingPage, EverythingQuery } from './everything.ts';
+import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
+import type { MetaChange } from './meta-change.ts';
 
 /** One version of one resource, as it is stored and served. */
 export type StoredResource = {
@@ -87,6 +87,12 @@ export type HistoryPage = {
   readonly versions: readonly HistoryVersion[];
   /** When the first page was made. */
   readonly total: number;
+  readonly next?: string;
+};
+
+export type EverythingPage = {
+  /** `match`: of the compartment; `include`: what its members refer to. */
+  readonly resources: readonly { readonly stored: StoredResource; readonly mode: 'match' | 'include' }[];
   readonly next?: string;
 };
 

@@ -5,9 +5,9 @@
  */
 import type { AuditRow } from '../audit/event.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
-import type { EverythingPage, EverythingQuery } from './everything.ts';
+import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
-import type { HistoryPage, SearchPage, SearchText, StoredResource } from './record.ts';
+import type { EverythingPage, HistoryPage, SearchPage, SearchText, StoredResource } from './record.ts';
 import type { SearchColumns } from './search-rows.ts';
 
 export type ResourceKey = { readonly type: string; readonly id: string };

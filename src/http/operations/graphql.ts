@@ -69,15 +69,15 @@ async function graphql(
     ...(asked.operationName === undefined ? {} : { operationName: asked.operationName }),
     ...(asked.variables === undefined ? {} : { variableValues: asked.variables }),
   });
-  const data = id === '' || result.data == null ? result.data : (result.data as Record<string, unknown>)[type];
   // Without data at all the query could not even be begun: a variable is missing, or an operation of that name.
   const status = result.data === undefined ? 400 : 200;
-  return answer(
-    request,
-    { ...result, ...(data === undefined ? {} : { data: data as ExecutionResult['data'] }) },
-    status,
-    reader.patients,
-  );
+  return answer(request, id === '' ? result : unwrapped(result, type), status, reader.patients);
+}
+
+/** A query about one resource has that resource for its data. */
+function unwrapped(result: ExecutionResult, type: string): ExecutionResult {
+  if (result.data == null) return result;
+  return { ...result, data: result.data[type] as NonNullable<ExecutionResult['data']> };
 }
 
 const GRAPHQL: ReadonlySet<string> = new Set(['application/graphql']);

@@ -13,7 +13,6 @@ import { isPsychotherapyNote } from '../../../kap/labels.ts';
 import type { StoredResource } from '../../../record/record.ts';
 import type { FhirRequest } from '../../exchange.ts';
 import { NO_NOTES } from '../searched.ts';
-import { argumentOf } from './schema.ts';
 
 const MAX_SEARCHES = 100;
 const MAX_RESOURCES = 2000;
@@ -173,4 +172,9 @@ export class GraphReader {
 
 function tooCostly(what: string): Failure {
   return new Failure('invalid', issue('too-costly', `The query needs ${what}. Ask for less at once`));
+}
+
+/** GraphQL names have no '-'. */
+export function argumentOf(code: string): string {
+  return code.replaceAll('-', '_');
 }

@@ -26,7 +26,7 @@ import {
 } from 'graphql';
 import type { Definitions, ElementDigest } from '../../../fhir/definitions.ts';
 import type { SearchParameterRegistry } from '../../../fhir/search-parameters.ts';
-import type { GraphReader } from './reader.ts';
+import { argumentOf, type GraphReader } from './reader.ts';
 
 export type Context = { readonly reader: GraphReader };
 type Node = Readonly<Record<string, unknown>>;
@@ -266,11 +266,6 @@ class SchemaBuilder {
 }
 
 const REQUIRED = { type: new GraphQLNonNull(GraphQLString) };
-
-/** GraphQL names have no '-'. */
-export function argumentOf(code: string): string {
-  return code.replaceAll('-', '_');
-}
 
 function isPrimitive(code: string): boolean {
   return /^[a-z]/.test(code);
