@@ -268,12 +268,7 @@ function datesDriver(all: readonly SearchFilter[], first: TypeSearchParameter | 
 }
 
 function isStreamable(parameter: TypeSearchParameter): boolean {
-  return (
-    isIndexed({ parameter }) &&
-    parameter.rows.length === 1 &&
-    parameter.onlyTarget === undefined &&
-    parameter.kind !== 'date'
-  );
+  return isIndexed({ parameter }) && parameter.rows.length === 1 && parameter.kind !== 'date';
 }
 
 /** Whether the candidates meet the condition by themselves. */
@@ -483,6 +478,12 @@ function dateRanges(columns: string, filters: readonly DateFilter[], condition: 
   return [branch(false), branch(true)];
 }
 
+/** As a range, where the walk begins and ends. */
+function onlyTargets({ onlyTarget }: TypeSearchParameter): string[] {
+  // '0' follows '/'.
+  return onlyTarget === undefined ? [] : [`d.target >= '${onlyTarget}/' and d.target < '${onlyTarget}0'`];
+}
+
 /** A walk through the index of the first sort key; of several rows of a resource the one that decides counts. */
 function valueCandidates(
   parameter: TypeSearchParameter,
@@ -497,13 +498,13 @@ function valueCandidates(
   const deciding = (row: string) =>
     parameter.kind === 'token' ? `(${row}.code, ${row}.system_key, ${row}.ctid)` : `(${row}.${column}, ${row}.ctid)`;
   const sooner = `${deciding('e')} ${descending ? '>' : '<'} ${deciding('d')}`;
-  const only = `not exists (select from ${table} e where e.rid = d.rid and e.param = d.param and ${sooner} offset 0)`;
+  const only = `not exists (select from ${table} e where e.rid = d.rid and ${isRowOf(parameter, 'e', sql)} and ${sooner} offset 0)`;
   const plain = (name: string, of: SqlType): OrderKey => ({ sql: `d.${name}`, type: of, descending, nullable: false });
   // Many resources share a code: with the rest of the index's columns a page need not read all of them.
   const ties = alone ? [plain('patient_key', 'bigint'), plain('system_key', 'bigint')] : [];
   return {
     from: [`${table} d ${RESOURCE}`],
-    where: [ofType, isRowOf(parameter, 'd', sql), only],
+    where: [ofType, isRowOf(parameter, 'd', sql), ...onlyTargets(parameter), only],
     order: [plain(column, type), ...ties, ...sort.slice(1).map(keyOf), { ...RID, sql: 'd.rid', descending }],
     leavesOut: parameter,
     ...(alone ? { more: ties.length } : {}),

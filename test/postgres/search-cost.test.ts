@@ -119,6 +119,7 @@ test.each([
   'Observation?_sort=value-quantity',
   'Observation?_sort=-value-quantity,_id',
   'Observation?_sort=subject',
+  'Observation?_sort=-patient',
   'Observation?_sort=_id',
   'Observation?_sort=-_lastUpdated',
   'Observation?patient.gender=male',

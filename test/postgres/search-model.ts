@@ -4,7 +4,7 @@ import type { StringFilter, TokenFilter } from '../../src/fhir/search-filter.ts'
 import type { QuantityValue, SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search-query.ts';
 import { folded, type SearchValueSink, searchParameterKey } from '../../src/fhir/search-values.ts';
 import { canonicalUnit, canonicalValue } from '../../src/fhir/ucum.ts';
-import { extractors } from './search-writer.ts';
+import { extractors, registry } from './search-writer.ts';
 
 type Value = { readonly element: number } & (
   | { kind: 'token'; system: string; code: string; text: string }
@@ -61,10 +61,15 @@ function valuesOf(parameter: ValueFilter['parameter'], resource: Resource, rows?
   if (parameter.code === '_id') {
     return [{ kind: 'token', system: '', code: resource.id as string, text: '', element: 0 }];
   }
-  const key = rows === undefined ? parameter.key : searchParameterKey(parameter.type, `${parameter.code}:${rows}`);
+  // What a parameter has besides its values (identifiers of references, later words of names) is known by its rows.
+  const own = registry.of(parameter.type).get(parameter.code)?.rows;
+  const plain = rows === undefined && JSON.stringify(own) === JSON.stringify(parameter.rows);
+  const further =
+    rows === undefined ? parameter.rows : [searchParameterKey(parameter.type, `${parameter.code}:${rows}`)];
+  const keys = plain ? [parameter.key] : further;
   const values: Value[] = [];
   const add = (param: number, value: Value) => {
-    if (param === key) values.push(value);
+    if (keys.includes(param)) values.push(value);
   };
   const sink: SearchValueSink = {
     token: (param, system, code, element, text) => add(param, { kind: 'token', system, code, text, element }),
@@ -75,7 +80,8 @@ function valuesOf(parameter: ValueFilter['parameter'], resource: Resource, rows?
       add(param, { kind: 'quantity', low, high, system, code, unit, element }),
     uri: (param, text, element) => add(param, { kind: 'uri', text, element }),
   };
-  extractors.extractorOf(parameter)(resource, sink);
+  const extract = plain ? extractors.extractorOf(parameter) : extractors.extractorFor(resource.resourceType);
+  extract(resource, sink);
   return values;
 }
 
