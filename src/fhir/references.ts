@@ -90,7 +90,7 @@ export const LINK_ELEMENTS: ReadonlySet<string> = new Set(
   `address authority authorizationUrl code contentReference defaultValueOid defaultValueUri defaultValueUrl
   defaultValueUuid definition definitionUri derivedFromUri detail endpoint eventUri fixedOid fixedUri fixedUrl fixedUuid
   fullUrl identifier implicitRules instantiates instantiatesUri issuer jurisdiction link location moduleUri nameUrl
-  onlineInformation patternOid patternUri patternUrl patternUuid policy project property protocol reference
+  onlineInformation patternOid patternUri patternUrl patternUuid policy property protocol reference
   relativePath rendering source sourceUri system target targetUri type uri url valueOid valueUri valueUrl
   valueUuid`.split(/\s+/),
 );
