@@ -40,7 +40,8 @@ const FORMATS: ReadonlyMap<string, FhirFormat> = new Map([
  */
 export function answerForm(accept: string | undefined, parameters: string): AnswerForm {
   const plain = accept === undefined || accept === 'application/fhir+json' || accept === '*/*' || accept === '';
-  if (!parameters.includes('_')) return plain ? AS_STORED : formOf(formatAccepted(accept), false);
+  if (!parameters.includes('_') && !parameters.includes('%'))
+    return plain ? AS_STORED : formOf(formatAccepted(accept), false);
   const { format, pretty } = formParameters(parameters);
   if (format === undefined) return formOf(plain ? 'json' : formatAccepted(accept), pretty);
   return formOf(formatAccepted(format, '_format'), pretty);
@@ -89,7 +90,7 @@ function formOf(format: FhirFormat, pretty: boolean): AnswerForm {
 }
 
 function formParameters(parameters: string): { format: string | undefined; pretty: boolean } {
-  if (!/(?:^|&)_(?:format|pretty)=/.test(parameters)) return { format: undefined, pretty: false };
+  if (!/(?:^|&)(?:_|%5F)(?:format|pretty)=/i.test(parameters)) return { format: undefined, pretty: false };
   const given = new URLSearchParams(parameters);
   // A '+' that was not percent-encoded reads as a space: application/fhir+json.
   const format = given.get('_format')?.trim().replace(' ', '+');

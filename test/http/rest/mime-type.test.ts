@@ -68,6 +68,7 @@ test.each([
   [undefined, '?_format=application/fhir+xml', 'xml'],
   [undefined, '?_format=application%2Fxml', 'xml'],
   [undefined, '?_format=text/xml', 'xml'],
+  [undefined, '?%5Fformat=text/xml', 'xml'],
   [undefined, '?_format=text/json', 'json'],
   [undefined, '?_format=application/json', 'json'],
   [undefined, '?_format=', 'json'],
