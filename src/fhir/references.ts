@@ -78,7 +78,7 @@ export function rewriteReferences(
 /** The choice elements with a Reference among their types, under their JSON names. */
 export const REFERENCE_CHOICES: ReadonlySet<string> = new Set(
   `additiveReference answerReference authorReference chargeItemReference codeReference contentReference
-  defaultValueReference definingSubstanceReference diagnosisReference entityReference eventReference fixedReference
+  defaultValueReference definingSubstanceReference diagnosisReference entityReference fixedReference
   indicationReference itemReference legallyBindingReference locationReference manufacturerReference medicationReference
   nameReference patternReference procedureReference productReference reportedReference sourceReference
   statusReasonReference subjectReference substanceReference targetReference timingReference topicReference
