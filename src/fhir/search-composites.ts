@@ -9,17 +9,8 @@
  */
 import type { Definitions, SearchParameterDigest } from './definitions.ts';
 import { alternatives, type PathStep, parseSearchExpression, type SearchExpression } from './search-expression.ts';
-import type { TypeSearchParameter } from './search-parameters.ts';
+import type { CompositeComponent, TypeSearchParameter } from './search-parameter.ts';
 import { repeats } from './search-paths.ts';
-
-export type CompositeComponent = {
-  /** A parameter of the same type. */
-  readonly code: string;
-  /** Its value need not stand in the same element as the others. */
-  readonly anywhere: boolean;
-  /** Where the values of the component are in a resource. */
-  readonly paths: readonly (readonly PathStep[])[];
-};
 
 export type Composites = {
   /** Repeating elements of the resource over which there are composites. */

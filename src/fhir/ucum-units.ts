@@ -1,5 +1,6 @@
 /** The units of UCUM that clinics and their laboratories use. @see https://ucum.org/ucum (tables 1 to 27) */
-import type { CanonicalUnit } from './ucum.ts';
+/** A value v of the unit is `(v + offset) * factor` of the canonical unit named by `code`. */
+export type CanonicalUnit = { readonly code: string; readonly factor: number; readonly offset: number };
 
 export const PREFIXES: ReadonlyMap<string, number> = new Map([
   ...Object.entries({ Y: 1e24, Z: 1e21, E: 1e18, P: 1e15, T: 1e12, G: 1e9, M: 1e6, k: 1e3, h: 1e2, da: 1e1 }),

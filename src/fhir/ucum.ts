@@ -8,12 +8,11 @@
  * @see https://hl7.org/fhir/R4/search.html#quantity
  * @see https://ucum.org/ucum
  */
-import { AFFINE_UNITS, ARBITRARY_UNITS, PREFIXES, UNITS } from './ucum-units.ts';
+import { AFFINE_UNITS, ARBITRARY_UNITS, type CanonicalUnit, PREFIXES, UNITS } from './ucum-units.ts';
+
+export type { CanonicalUnit } from './ucum-units.ts';
 
 export const UCUM = 'http://unitsofmeasure.org';
-
-/** A value v of the unit is `(v + offset) * factor` of the canonical unit named by `code`. */
-export type CanonicalUnit = { readonly code: string; readonly factor: number; readonly offset: number };
 
 /**
  * Undefined where nothing can be converted: not UCUM, no unit we know, or one on a scale of its own such as [pH].
