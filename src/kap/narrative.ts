@@ -2,7 +2,7 @@
  * The narrative of what our own operations and rules write: what a person without software for it can read, made from
  * the values of the resource alone. No name of a patient is among them, and no text of a note.
  *
- * What others write keeps the narrative that they gave it, or none (decision 0052).
+ * What others write keeps the narrative that they gave it, or none (decision 0054).
  *
  * @see https://hl7.org/fhir/R4/narrative.html
  */

@@ -238,6 +238,28 @@ test('POST takes the same parameters, and its links can be followed', async () =
   expect(names(await pages(next))).toEqual(['Observation/o4']);
 });
 
+test('in a bundle it is answered as by itself', async () => {
+  const parameters = { resourceType: 'Parameters', parameter: [{ name: '_type', valueCode: 'Encounter' }] };
+  const batch = {
+    resourceType: 'Bundle',
+    type: 'batch',
+    entry: [
+      { request: { method: 'GET', url: 'Patient/p1/$everything?_type=Encounter' } },
+      { request: { method: 'POST', url: 'Patient/p1/$everything' }, resource: parameters },
+      { request: { method: 'GET', url: 'Patient/p1/$everything?foo=1' } },
+    ],
+  };
+  const { entry = [] } = (await service.as(token).post('/fhir', batch).expect(200)).body as Bundle;
+  expect(entry.map(({ response }) => response?.status.slice(0, 3))).toEqual(['200', '200', '400']);
+  for (const one of entry.slice(0, 2)) expect(names((one.resource as Bundle).entry ?? [])).toEqual(['Encounter/e1']);
+});
+
+test('who was deleted is gone', async () => {
+  await service.as(token).put('/fhir/Patient/gone', { resourceType: 'Patient', id: 'gone' }).expect(201);
+  await service.as(token).delete('/fhir/Patient/gone');
+  await service.as(token).get('/fhir/Patient/gone/$everything').expect(410);
+});
+
 test('one event says for whom it was', async () => {
   await service.newAuditEvents();
   await pages('/fhir/Patient/p1/$everything?_type=Encounter');
