@@ -192,7 +192,7 @@ class Parser {
   }
 
   #compared(parameter: TypeSearchParameter, operator: string, value: string): SearchFilter {
-    if (operator === 'pr') {
+    if (operator === 'pr' && (parameter.stored === 'index' || parameter.stored === 'column')) {
       if (value !== 'true' && value !== 'false') throw new InvalidSearch('pr is true or false');
       return { kind: 'missing', parameter, missing: value === 'false' };
     }

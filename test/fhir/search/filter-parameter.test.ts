@@ -81,6 +81,9 @@ test.each<[string, string, RegExp]>([
   ['name.family eq a', 'invalid', /reference/],
   ['name gt a', 'not-supported', /operator/],
   ['birthdate co 1996', 'not-supported', /operator/],
+  ['_text pr true', 'not-supported', /operator/],
+  ['_content ne a', 'not-supported', /operator/],
+  ['_id co a', 'not-supported', /_id/],
   ['birthdate ge soon', 'value', /YYYY/],
   ['name pr maybe', 'value', /true or false/],
 ])('%s is refused', (text, code, words) => {
