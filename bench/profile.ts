@@ -14,8 +14,12 @@ type CpuProfile = {
 const SHOWN = 40;
 const IDLE = new Set(['(idle)', '(program)', '(root)']);
 
-/** The functions with the most time of their own, and the parts of the program, of the longest profile in the folder. */
-export function costliest(folder: string): string {
+/**
+ * The functions with the most time of their own, and the parts of the program, of the longest profile in the folder.
+ *
+ * @param seconds of its end that count: what comes before is the start of the service
+ */
+export function costliest(folder: string, seconds: number): string {
   const profiles = readdirSync(folder)
     .filter((name) => name.endsWith('.cpuprofile'))
     .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as CpuProfile)
@@ -27,10 +31,12 @@ export function costliest(folder: string): string {
   const functions = new Map<string, number>();
   const parts = new Map<string, number>();
   let busy = 0;
+  let left = profile.timeDeltas.reduce((sum, spent) => sum + spent, 0);
   profile.samples.forEach((id, i) => {
     const frame = frames.get(id);
     const spent = profile.timeDeltas[i] ?? 0;
-    if (frame === undefined || IDLE.has(frame.functionName)) return;
+    left -= spent;
+    if (left > seconds * 1e6 || frame === undefined || IDLE.has(frame.functionName)) return;
     busy += spent;
     add(functions, `${frame.functionName || '(anonymous)'} ${placeOf(frame.url, frame.lineNumber)}`, spent);
     add(parts, partOf(frame.functionName, frame.url), spent);

@@ -128,7 +128,9 @@ async function profile(): Promise<number> {
     const byStatement = await statements.stop();
     await load.close();
     await started.service.stop();
-    say(`\nthe service, by part and by function:\n${costliest(out)}\n\nPostgreSQL, by statement:\n${byStatement}\n`);
+    say(
+      `\nthe service, by part and by function:\n${costliest(out, conditions.durationSeconds)}\n\nPostgreSQL, by statement:\n${byStatement}\n`,
+    );
   }
   return wrong > 0 ? 1 : 0;
 }
