@@ -9,6 +9,7 @@
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
+import { typesLookedAt } from '../fhir/search-reach.ts';
 import { assemble, versionMade } from './assemble.ts';
 import {
   checkVersion,
@@ -46,8 +47,15 @@ export async function write(
 
 function requireSearches({ drafts, conditional }: Prepared, { requireSearch }: WriteContext): void {
   if (requireSearch === undefined) return;
-  for (const { request, type, place } of drafts) if (conditionOf(request) !== undefined) requireSearch(type, place);
-  for (const { type, place } of conditional) requireSearch(type, place);
+  const requireFor = (type: string, criteria: string, place: string) => {
+    requireSearch(type, place);
+    for (const other of typesLookedAt(criteria)) requireSearch(other, place);
+  };
+  for (const { request, type, place } of drafts) {
+    const criteria = conditionOf(request);
+    if (criteria !== undefined) requireFor(type, criteria, place);
+  }
+  for (const { type, criteria, place } of conditional) requireFor(type, criteria, place);
 }
 
 /** A race for a new id, or a deadlock with another program: the next attempt sees the other's work. */

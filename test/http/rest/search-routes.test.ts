@@ -169,3 +169,19 @@ test('a search within a compartment is written down for its patient, one over ty
   const events = await found(`/fhir/Patient/${one}/AuditEvent?_count=2`);
   expect(types(events)).toEqual(['AuditEvent']);
 });
+
+test('a condition of a write looks no further than the token may search', async () => {
+  const basic = { resourceType: 'Basic', code: { text: 'x' } } as const;
+  const create = async (scope: string, condition: string) =>
+    (
+      await service
+        .as(await service.token(scope))
+        .post('/fhir/Basic', basic)
+        .set('if-none-exist', condition)
+    ).status;
+  const own = 'system/Basic.cruds';
+  expect(await create(own, 'identifier=none')).toBe(201);
+  expect(await create(own, 'subject:Patient.name=Example')).toBe(403);
+  expect(await create(own, 'subject.name=Example')).toBe(403);
+  expect(await create(`${own} system/Patient.rs`, 'subject:Patient.name=Nobody')).toBe(201);
+});
