@@ -41,6 +41,8 @@ function entryOf(draft: Draft, element: string): string {
 
 const ONLY_IN_A_BUNDLE = 'A conditional reference can only be used in a transaction or batch; refer to Type/id.';
 
+const TO_THE_DELETED = 'The reference leads to a resource that the same transaction deletes.';
+
 /**
  * What the references of `drafts` need from the database. Those below one of our own bases are made relative.
  *
@@ -66,7 +68,9 @@ export function collectReferences(
     rewriteReferences(
       draft.resource,
       (reference, place) => {
-        if (entryNamed(byFullUrl, draft, reference) !== undefined) return undefined;
+        const named = entryNamed(byFullUrl, draft, reference);
+        if (named?.draft.method === 'DELETE') issues.push(issue('not-found', TO_THE_DELETED, place));
+        if (named !== undefined) return undefined;
         const parsed = parseReference(reference, parts.baseUrls);
         if (parsed?.kind === 'conditional') {
           if (!isOfBundle && !isGraph) issues.push(issue('not-supported', ONLY_IN_A_BUNDLE, place));
@@ -76,8 +80,7 @@ export function collectReferences(
         } else if (parsed?.kind === 'local') {
           const { type, id } = parsed;
           const key = `${type}/${id}`;
-          if (deleted.has(key))
-            issues.push(issue('not-found', `The reference leads to ${key}, which is deleted here.`, place));
+          if (deleted.has(key)) issues.push(issue('not-found', TO_THE_DELETED, place));
           if (isGraph && !written.has(key) && !existing.has(key)) existing.set(key, { type, id, place });
           const relative = relativeTo(parts.baseUrls, reference);
           if (relative !== reference) return relative;

@@ -346,6 +346,8 @@ test('what a transaction deletes meets no condition and no reference of its own'
   const fresh = nameOf(entries[0]).slice('Patient/'.length);
   const [, issues] = await refused('transaction', [remove(`Patient/${fresh}`), post(observation(`Patient/${fresh}`))]);
   expect(issues).toMatchObject([{ expression: ['Bundle.entry[1].resource.subject.reference'] }]);
+  const named = [{ fullUrl: UUID, ...remove(`Patient/${fresh}`) }, post(observation(UUID))];
+  expect((await refused('transaction', named))[1]).toMatchObject([{ code: 'not-found' }]);
 });
 
 test('scopes are asked for each entry, reads included, before anything is written', async () => {
