@@ -146,6 +146,17 @@ test.each<[string, string, object]>([
   expect(headers['content-type']).toMatch(/^application\/json/);
 });
 
+test('names of parameters and types may stand without quotes, as the specification writes them', async () => {
+  const query =
+    '{ Patient(id: "p1") { ObservationList(_reference: subject, _count: 1) { subject { resource(type: Patient, optional: true) { ... on Patient { id } } } } generalPractitioner { resource(type: Device) { ... on Practitioner { id } } } } }';
+  expect((await ask(query).expect(200)).body.data.Patient).toEqual({
+    ObservationList: [{ subject: { resource: { id: 'p1' } } }],
+    generalPractitioner: [{ resource: null }, { resource: null }],
+  });
+  const { body } = await ask('{ Patient(id: "p1") { ObservationList(_reference: encounter) { id } } }').expect(200);
+  expect(body.errors[0].extensions.resource.issue[0].code).toBe('value');
+});
+
 test('a page goes on where the one before ended', async () => {
   const query =
     'query ($c: String) { ObservationConnection(subject: "Patient/p1", _sort: "date", _count: 2, _cursor: $c) { next edges { resource { id } } } }';

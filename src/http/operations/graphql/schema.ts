@@ -8,6 +8,7 @@ import type { Reference, Resource } from '@medplum/fhirtypes';
 import {
   type DocumentNode,
   GraphQLBoolean,
+  GraphQLError,
   type GraphQLFieldConfig,
   type GraphQLFieldConfigArgumentMap,
   type GraphQLFieldConfigMap,
@@ -18,10 +19,11 @@ import {
   GraphQLNonNull,
   GraphQLObjectType,
   type GraphQLOutputType,
-  type GraphQLScalarType,
+  GraphQLScalarType,
   GraphQLSchema,
   GraphQLString,
   GraphQLUnionType,
+  Kind,
   visit,
 } from 'graphql';
 import type { Definitions, ElementDigest } from '../../../fhir/definitions.ts';
@@ -242,7 +244,7 @@ class SchemaBuilder {
   #referredField(): Field {
     return {
       type: this.#resource(),
-      args: { optional: { type: GraphQLBoolean }, type: { type: GraphQLString } },
+      args: { optional: { type: GraphQLBoolean }, type: { type: NAME } },
       resolve: (source, { optional, type }: Arguments, { reader }) =>
         reader.referred(source as Reference, {
           ...(type === undefined ? {} : { type: String(type) }),
@@ -265,7 +267,20 @@ class SchemaBuilder {
   }
 }
 
-const REQUIRED = { type: new GraphQLNonNull(GraphQLString) };
+/** Written as a name or as a string: `ConditionList(_reference: patient)`, `resource(type: Practitioner)`. */
+const NAME = new GraphQLScalarType<string, string>({
+  name: 'Name',
+  coerceInputValue: (value) => {
+    if (typeof value === 'string') return value;
+    throw new GraphQLError('A name is needed here');
+  },
+  coerceInputLiteral: (node) => {
+    if (node.kind === Kind.ENUM || node.kind === Kind.STRING) return node.value;
+    throw new GraphQLError('A name is needed here', { nodes: [node] });
+  },
+});
+
+const REQUIRED = { type: new GraphQLNonNull(NAME) };
 
 function isPrimitive(code: string): boolean {
   return /^[a-z]/.test(code);
