@@ -5,7 +5,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
 import { Failure, issue } from '../fhir/failure.ts';
 import { CURSOR_PARAMETER, type SearchQuery } from '../fhir/search-query.ts';
-import type { Position } from './search-plan.ts';
+import type { Position } from './search-order.ts';
 
 /** 32 secret bytes, the same in all processes of a service. */
 export type CursorKey = Uint8Array;

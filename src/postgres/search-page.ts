@@ -1,8 +1,9 @@
 /** The rows of one page as SQL: candidates of a plan, behind the page before (keyset), in order and limited. */
 import type { SearchSort } from '../fhir/search-query.ts';
 import { ridsOf } from './search-filters.ts';
+import type { OrderKey, Position } from './search-order.ts';
 import type { Part } from './search-parts.ts';
-import { contentIn, type OrderKey, type Plan, type Position, planOf, planWithin, probeOf } from './search-plan.ts';
+import { contentIn, type Plan, planOf, planWithin, probeOf } from './search-plan.ts';
 import type { Statement } from './search-sql.ts';
 import { Statement as Scratch } from './search-sql.ts';
 
