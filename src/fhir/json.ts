@@ -26,7 +26,15 @@ export function parseJson(source: string | Uint8Array): unknown {
   const text = typeof source === 'string' ? withoutMark(source) : decode(source);
   const { depth, colons, hasEscapes, isCanonical } = scan(text);
   if (depth > MAX_JSON_DEPTH) {
-    throw new Failure('invalid', issue('too-costly', `The JSON is nested deeper than ${MAX_JSON_DEPTH} levels`));
+    throw new Failure(
+      'invalid',
+      issue(
+        'too-costly',
+        `The JSON is nested deeper than ${MAX_JSON_DEPTH} levels`,
+        undefined,
+        'MSG_CANT_PARSE_CONTENT',
+      ),
+    );
   }
   const value = isCanonical ? parsePlain(text) : parseWithDigits(text);
   if (countKeys(value) !== colons) throw refused(text);

@@ -110,6 +110,8 @@ export type ParameterRules = {
   readonly parameters: readonly ParameterDeclaration[];
   /** Names that are not declared are search parameters, with their modifiers. */
   readonly takesSearch?: boolean;
+  /** The type of the url. */
+  readonly type?: string;
   readonly isResourceType: (name: string) => boolean;
   /** All that is wrong with a resource, with places that begin with `place`. */
   readonly validate: (resource: unknown, place: string) => readonly Issue[];
@@ -155,13 +157,13 @@ class Reader {
       return;
     }
     const value = textValue(declared, text);
-    if (typeof value === 'string') this.#issues.push(issue('value', `${name} ${value}`, place));
+    if (typeof value === 'string') this.#issues.push(issue('value', `${name} ${value}`, place, 'MSG_PARAM_INVALID'));
     else this.#values.push({ name, place, ...value });
   }
 
   addBody(body: unknown): void {
     const { resourceType } = body as { resourceType?: unknown };
-    if (resourceType === 'Parameters') {
+    if (resourceType === 'Parameters' && !this.#isMeant(body as object)) {
       this.#addParameters(body as object);
       return;
     }
@@ -170,11 +172,21 @@ class Reader {
     );
     const [declared, ...more] = alone;
     if (declared === undefined || more.length > 0) {
-      this.#issues.push(issue('structure', 'The body must be a Parameters resource', 'Parameters'));
+      this.#issues.push(
+        issue('structure', 'The body must be a Parameters resource', 'Parameters', 'MSG_RESOURCE_TYPE_MISMATCH'),
+      );
       return;
     }
     const type = typeof resourceType === 'string' ? resourceType : 'Resource';
     this.#values.push({ name: declared.name, place: type, type, value: body });
+  }
+
+  /** Parameters that are sent to an operation on Parameters and name none of its own are the resource that it is about. */
+  #isMeant({ parameter }: { parameter?: unknown }): boolean {
+    const { type, parameters } = this.#rules;
+    if (type !== 'Parameters' || !parameters.some(({ types }) => types?.includes('Resource'))) return false;
+    const names = Array.isArray(parameter) ? parameter.map((item) => (item as { name?: unknown } | null)?.name) : [];
+    return !parameters.some(({ name }) => names.includes(name));
   }
 
   #addParameters(body: object): void {
@@ -234,7 +246,7 @@ class Reader {
           ? place
           : `${place}.resource`
         : `${place}.${choiceStep('value', key)}`;
-    this.#issues.push(issue('value', `${name} must be given as ${wanted}`, where));
+    this.#issues.push(issue('value', `${name} must be given as ${wanted}`, where, 'MSG_PARAM_INVALID'));
     return [];
   }
 
@@ -307,7 +319,8 @@ function refuseRepeated(
   const seen = new Set<string>();
   for (const { name, place } of values) {
     const { max } = declarations.find((parameter) => parameter.name === name) ?? {};
-    if (seen.has(name) && max !== '*') issues.push(issue('structure', `${name} may be given once`, place));
+    if (seen.has(name) && max !== '*')
+      issues.push(issue('structure', `${name} may be given once`, place, 'MSG_PARAM_NO_REPEAT'));
     seen.add(name);
   }
 }
@@ -330,7 +343,7 @@ function refuseMissing(
 function unknownName(declarations: readonly ParameterDeclaration[], place: string): Issue {
   const known = declarations.map(({ name }) => name).join(', ');
   const words = known === '' ? 'The operation takes no parameters' : `The operation takes: ${known}`;
-  return issue('not-supported', `There is no such parameter. ${words}`, place);
+  return issue('not-supported', `There is no such parameter. ${words}`, place, 'MSG_PARAM_UNKNOWN');
 }
 
 function withoutResources(parameters: object): object {

@@ -84,7 +84,8 @@ function interactionOf(operation: Operation, handling: ParameterHandling, takesB
         requirePermission(request.grant.scopes, request.target.type, operation.scope);
       }
       const { query, body } = sent(request);
-      const result = await operation.handle(request, readGiven(query, body, { ...handling, parameters, takesSearch }));
+      const rules = { ...handling, parameters, takesSearch, type: request.target.type };
+      const result = await operation.handle(request, readGiven(query, body, rules));
       return operationAnswer(request, result);
     },
   };

@@ -47,7 +47,15 @@ function patchIn(request: FhirRequest, read: PatchReader): ResourcePatch {
     throw error instanceof Failure && error.code === 'unsupported-media-type' ? new UnknownPatch(error) : error;
   }
   if (request.body.length === 0) {
-    throw new Failure('invalid', issue('required', 'The body is empty. Send a JSON Patch: a list of operations.'));
+    throw new Failure(
+      'invalid',
+      issue(
+        'required',
+        'The body is empty. Send a JSON Patch: a list of operations.',
+        undefined,
+        'MSG_RESOURCE_REQUIRED',
+      ),
+    );
   }
   return read.jsonPatch(request.body);
 }

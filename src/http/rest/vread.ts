@@ -13,7 +13,7 @@ export const vread: Interaction = {
     if (!/^[1-9]\d{0,8}$/.test(version)) {
       throw new Failure(
         'not-found',
-        issue('not-found', 'There is no such version: versions here are numbers from 1 on'),
+        issue('not-found', 'There is no such version: versions here are numbers from 1 on', undefined, 'MSG_NO_EXIST'),
       );
     }
     return shown(request, 'vread', await request.clinic.record.readVersion(type, id, Number(version)));
