@@ -67,9 +67,7 @@ export class Changes {
   upserts(): Resource[] {
     return [...this.#current]
       .filter(([key, resource]) => !isSame(this.#originals.get(key), resource))
-      .map(([key, resource]) =>
-        this.#originals.has(key) ? withCurrentNarrative(resource) : withNarrative(resource),
-      );
+      .map(([key, resource]) => (this.#originals.has(key) ? withCurrentNarrative(resource) : withNarrative(resource)));
   }
 }
 
