@@ -95,7 +95,7 @@ test.each<readonly [about: string, body: string | Buffer, status: number]>([
   ['nesting of 100,000', nested(50_000), 400],
   ['100,000 keys', resource(keys(100_000)), 400],
   ['100,000 keys in an extension', resource(`"extension":[{"url":"x",${keys(100_000)}}]`), 400],
-  ['100,000 names', resource(`"name":[${Array(100_000).fill('{"family":"x"}').join(',')}]`), 201],
+  ['10,000 names', resource(`"name":[${Array(10_000).fill('{"family":"x"}').join(',')}]`), 201],
   ['a key twice', resource('"active":true,"active":false'), 400],
   ['a key twice, once escaped', resource('"active":true,"\\u0061ctive":false'), 400],
   ['__proto__', resource('"__proto__":{"active":true}'), 400],

@@ -6,7 +6,7 @@ test.each(Object.entries(statusOf) as [FailureCode, number][])(
   (code, status) => {
     const refusal = refusalOf(new Failure(code, issue('processing', 'What is wrong, and what to do')), 'req-1');
     expect(refusal.status).toBe(status);
-    expect(JSON.parse(outcomeText(refusal.issues))).toEqual({
+    expect(JSON.parse(outcomeText(refusal.issues))).toMatchObject({
       resourceType: 'OperationOutcome',
       issue: [{ severity: 'error', code: 'processing', diagnostics: 'What is wrong, and what to do' }],
     });
