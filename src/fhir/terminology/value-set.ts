@@ -74,6 +74,16 @@ export class ValueSets {
     );
   }
 
+  /** One that another includes: that one is known, and cannot be used. */
+  async #imported(canonical: string): Promise<ValueSet> {
+    try {
+      return await this.valueSet(canonical);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      throw new Failure('business-rule', error.issues, { cause: error });
+    }
+  }
+
   async #ofWholeSystem(url: string): Promise<ValueSet | undefined> {
     const system = await this.#resources.systemOfAllCodes(url);
     if (system?.url === undefined) return undefined;
@@ -154,7 +164,7 @@ export class ValueSets {
 
   async #included(part: ValueSetComposeInclude, path: readonly ValueSet[]): Promise<Map<string, Member>> {
     const [first, ...others] = await Promise.all(
-      (part.valueSet ?? []).map(async (canonical) => this.#members(await this.valueSet(canonical), path)),
+      (part.valueSet ?? []).map(async (canonical) => this.#members(await this.#imported(canonical), path)),
     );
     if (part.system === undefined) {
       const all = first ?? new Map<string, Member>();
@@ -225,7 +235,7 @@ export class ValueSets {
     let answer: Membership = part.system === undefined ? OUT : await this.#holdsSystem(part as SystemPart, asked);
     if (part.system !== undefined && answer.is === 'out') return OUT;
     for (const [at, canonical] of (part.valueSet ?? []).entries()) {
-      const found = await this.#holds(await this.valueSet(canonical), asked, path);
+      const found = await this.#holds(await this.#imported(canonical), asked, path);
       if (found.is === 'out') return OUT;
       if (found.is === 'unknown' || (at === 0 && part.system === undefined)) answer = found;
     }

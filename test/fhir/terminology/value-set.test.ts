@@ -180,6 +180,11 @@ test('a value set that includes itself, by whatever way, is refused', async () =
   });
 });
 
+test('a value set that includes one that is not known cannot be used', async () => {
+  const importing = setOf([{ valueSet: ['https://test.example/ValueSet/none'] }]);
+  await expect(codes(importing)).rejects.toMatchObject({ code: 'business-rule', issues: [{ code: 'not-found' }] });
+});
+
 test('a system whose content is not here can be enumerated, and nothing else', async () => {
   const loinc = 'http://loinc.org';
   const listed = setOf([{ system: loinc, concept: [{ code: '8480-6', display: 'Systolic' }] }]);
