@@ -225,7 +225,7 @@ describe('X-Provenance', () => {
   ])('%s is refused with its place, and nothing is stored', async (_what, header, place) => {
     const before = await search('Organization?name=stated&_summary=count&_total=accurate');
     const { body } = await create(header).expect(400);
-    expect((body as OperationOutcome).issue[0]?.expression?.[0]).toMatch(new RegExp(`^${RegExp.escape(place)}`));
+    expect(String((body as OperationOutcome).issue[0]?.expression?.[0]).startsWith(place)).toBe(true);
     expect(await search('Organization?name=stated&_summary=count&_total=accurate')).toEqual(before);
   });
 

@@ -29,16 +29,26 @@ beforeAll(async () => {
 });
 afterAll(() => clinic.database.drop());
 
-type Command = { readonly client: number } & (
-  | {
-      readonly kind: 'put' | 'patch' | 'delete';
-      readonly on: number;
-      readonly patient: number;
-      readonly ifMatch: boolean;
-    }
-  | { readonly kind: 'conditional create' | 'conditional update'; readonly key: number; readonly patient: number }
-  | { readonly kind: 'several'; readonly on: readonly number[]; readonly patient: number }
-);
+type Single = {
+  readonly client: number;
+  readonly kind: 'put' | 'patch' | 'delete';
+  readonly on: number;
+  readonly patient: number;
+  readonly ifMatch: boolean;
+};
+type Conditional = {
+  readonly client: number;
+  readonly kind: 'conditional create' | 'conditional update';
+  readonly key: number;
+  readonly patient: number;
+};
+type Several = {
+  readonly client: number;
+  readonly kind: 'several';
+  readonly on: readonly number[];
+  readonly patient: number;
+};
+type Command = Single | Conditional | Several;
 
 const client = fc.nat({ max: CLIENTS - 1 });
 const patient = fc.nat({ max: PATIENTS.length - 1 });
@@ -137,7 +147,7 @@ class Run {
     const put = (id: string) =>
       ({ ...base, method: 'PUT', id, resource: this.resource(command.patient, { id }) }) as const;
     if (command.kind === 'several') return command.on.map((each) => put(this.id(each)));
-    if (command.kind === 'conditional create' || command.kind === 'conditional update') {
+    if ('key' in command) {
       const value = this.identifier(command.key);
       const resource = this.resource(command.patient, { identifier: [{ system: 'urn:run', value }] });
       const criteria = `identifier=urn:run|${value}`;
