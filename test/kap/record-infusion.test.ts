@@ -237,7 +237,9 @@ test('a repeated message has no effect after its session was corrected, even whe
   const before = JSON.stringify(chart.all());
   expect(chart.apply(bundleOf(infused(chart, full())))).toEqual([]);
   expect(chart.apply(bundleOf(infused(chart, correction('09:31'))))).toEqual([]);
-  expect(placesOf(infused(chart, correction('09:30')))).toEqual([expect.stringMatching(/value\.ofType\(boolean\) conflict$/)]);
+  expect(placesOf(infused(chart, correction('09:30')))).toEqual([
+    expect.stringMatching(/value\.ofType\(boolean\) conflict$/),
+  ]);
   expect(JSON.stringify(chart.all())).toBe(before);
 });
 
