@@ -9,8 +9,8 @@ import { canonicalUnit, canonicalValue, UCUM } from './ucum.ts';
 
 export type ValueContext = {
   isResourceType(name: string): boolean;
-  /** Whether a code of a system is in a value set. */
-  readonly allows: (valueSet: string, system: string, code: string) => boolean;
+  /** Whether a code of a system, or any of its codes, is in a value set. */
+  readonly allows: (valueSet: string, system: string, code: string | undefined) => boolean;
   /** The parameter with the business version of a canonical resource. */
   versionOf(type: string): TypeSearchParameter | undefined;
   readonly baseUrl: string | undefined;
@@ -32,10 +32,10 @@ export function tokenValue(value: string, parameter: TypeSearchParameter, { allo
   if (more.length > 0) throw new InvalidSearch("A token is 'code', 'system|code', '|code' or 'system|'");
   if (code === undefined) return { code: isCaseless(parameter) ? first.toLowerCase() : first };
   // A plain code has no system of its own: that of its value set is meant.
-  const implicit = code !== '' && parameter.boundTo.some((valueSet) => allows(valueSet, first, code));
+  const implicit = parameter.boundTo.some((valueSet) => allows(valueSet, first, code === '' ? undefined : code));
   if (code !== '') return { system: implicit ? '' : first, code };
   if (first === '') throw new InvalidSearch('A token needs a system or a code');
-  return { system: first };
+  return { system: implicit ? '' : first };
 }
 
 /** system|code|value of Identifier.type and .value, as its index row has them. @throws InvalidSearch */

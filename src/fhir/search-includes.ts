@@ -1,6 +1,6 @@
 /** `_include` and `_revinclude`. @see https://hl7.org/fhir/R4/search.html#include */
 import { targetsOf } from './search-criterion.ts';
-import { InvalidSearch, UnknownInSearch } from './search-escaping.ts';
+import { InvalidSearch } from './search-escaping.ts';
 import { shown } from './search-names.ts';
 import type { SearchParameterRegistry, TypeSearchParameter } from './search-parameters.ts';
 
@@ -16,7 +16,8 @@ export type SearchInclude = {
 };
 
 /**
- * The includes that one parameter asks for: several where it has a wildcard (`*`, `Type:*`).
+ * The includes that one parameter asks for: several where it has a wildcard (`*`, `Type:*`), none where it starts from
+ * a type that no match has and does not iterate.
  *
  * @param name `_include` or `_revinclude`, with `:iterate` or, as DSTU2 named it, `:recurse`
  * @param types of the matches
@@ -42,9 +43,7 @@ export function includesOf(
     throw new InvalidSearch(`'${shown(target)}' is not a resource type`, 'value', 'MSG_UNKNOWN_TYPE');
   }
   if (direction === 'forward' && !iterate && !types.includes(type)) {
-    throw new UnknownInSearch(
-      `Matches are of type ${types.slice(0, 5).join(', ')}; ${type} can only be included from with _include:iterate`,
-    );
+    return [];
   }
   if (code === '*') return everyReference(registry, { direction, iterate, types, from: type, target });
   const parameter = registry.of(type).get(code);
@@ -53,9 +52,7 @@ export function includesOf(
   if (target !== undefined && !targets.includes(target)) {
     throw new InvalidSearch(`${type}:${code} never refers to a ${target}`);
   }
-  if (direction === 'reverse' && !iterate && !types.some((match) => targets.includes(match))) {
-    throw new InvalidSearch(`${type}:${code} never refers to a ${types.slice(0, 5).join(', ')}`);
-  }
+  if (direction === 'reverse' && !iterate && !types.some((match) => targets.includes(match))) return [];
   return [{ direction, parameter, iterate, ...(target === undefined ? {} : { target }) }];
 }
 

@@ -13,7 +13,7 @@ import {
   withoutResolves,
 } from './search-expression.ts';
 import type { TypeSearchParameter } from './search-parameter.ts';
-import { elementsAlong, repeats, typesAt } from './search-paths.ts';
+import { elementAt, repeats, typesAt } from './search-paths.ts';
 import { searchParameterKey } from './search-values.ts';
 
 export type { TypeSearchParameter } from './search-parameter.ts';
@@ -300,8 +300,7 @@ function boundTo({ type, kind, alternatives: found }: Draft, definitions: Defini
   if (kind !== 'token') return [];
   const valueSets: string[] = [];
   for (const item of found) {
-    const elements = item.op === 'path' ? elementsAlong(type, item.steps, definitions) : undefined;
-    const element = elements?.at(-1);
+    const element = item.op === 'path' ? elementAt(type, item.steps, definitions) : undefined;
     const valueSet = element?.binding?.valueSet;
     if (element?.types.length !== 1 || element.types[0]?.code !== 'code' || valueSet === undefined) return [];
     valueSets.push(valueSet);

@@ -53,6 +53,22 @@ export function repeats(type: string, path: readonly PathStep[], definitions: De
   return elementsAlong(type, path, definitions)?.every(({ max }) => max === 1) !== true;
 }
 
+/** The element at the end of a path of plain names, through data types too (`Patient.address.use`). */
+export function elementAt(
+  type: string,
+  path: readonly PathStep[],
+  definitions: Definitions,
+): ElementDigest | undefined {
+  for (let end = path.length; end > 0; end--) {
+    const element = elementsAlong(type, path.slice(0, end), definitions)?.at(-1);
+    if (element === undefined) continue;
+    if (end === path.length) return element;
+    const [only, ...others] = element.types;
+    return only === undefined || others.length > 0 ? undefined : elementAt(only.code, path.slice(end), definitions);
+  }
+  return undefined;
+}
+
 /** The element of each step; undefined where a step is more than a name, or leads into a data type. */
 export function elementsAlong(
   type: string,

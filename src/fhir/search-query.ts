@@ -53,7 +53,8 @@ export type SearchQuery = SearchPart & {
   readonly count: number;
   /** Where an earlier page of the same search ended. */
   readonly cursor?: string;
-  readonly total: 'none' | 'estimate' | 'accurate';
+  /** `as-it-comes`, when nothing was asked: where counting costs nothing, since one page has all matches. */
+  readonly total: 'as-it-comes' | 'none' | 'estimate' | 'accurate';
   /** `_summary=count` or `_count=0`: the total and no resource. */
   readonly countOnly: boolean;
   /** What of each resource the answer has (viewOf); absent: all. */
@@ -143,7 +144,7 @@ class Draft {
   readonly #once = new Set<string>();
   #count = DEFAULT_COUNT;
   #cursor: string | undefined;
-  #total: SearchQuery['total'] = 'none';
+  #total: SearchQuery['total'] = 'as-it-comes';
   #countOnly = false;
   #view: SearchView | undefined;
 
@@ -268,7 +269,7 @@ class Draft {
         throw new InvalidSearch('There are no named queries', 'not-supported');
       default:
         if (!/^_(?:rev)?include(?::|$)/.test(name)) return false;
-        this.#includes.push(...includesOf(name, value, this.#types, this.#registry));
+        this.#include(name, value);
     }
     this.#used.push([name, value]);
     return true;
@@ -277,6 +278,14 @@ class Draft {
   #single(name: string): void {
     if (this.#once.has(name)) throw new InvalidSearch('It may be given once', 'value', 'MSG_PARAM_NO_REPEAT');
     this.#once.add(name);
+  }
+
+  #include(name: string, value: string): void {
+    const includes = includesOf(name, value, this.#types, this.#registry);
+    this.#includes.push(...includes);
+    if (includes.length > 0) return;
+    const diagnostics = `${shown(value)} has no part in the matches; for what is included, write ${name}:iterate.`;
+    this.#ignored.push(ignored('incomplete', diagnostics, name));
   }
 
   #summary(value: string): void {
@@ -382,7 +391,11 @@ function contextOf(registry: SearchParameterRegistry, { baseUrl, now = Date.now(
     registry,
     budget: { values: MAX_VALUES, conditions: MAX_CONDITIONS },
     isResourceType: (known) => definitions.isResourceType(known),
-    allows: (url, system, code) => definitions.valueSet(url)?.allows(system, code) === true,
+    allows: (url, system, code) => {
+      const valueSet = definitions.valueSet(url);
+      if (code !== undefined) return valueSet?.allows(system, code) === true;
+      return valueSet?.enumerable === true && [...valueSet.codes].some((each) => valueSet.allows(system, each));
+    },
     versionOf: (type) => registry.of(type).get('version'),
     baseUrl,
     now,

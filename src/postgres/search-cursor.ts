@@ -26,7 +26,8 @@ export function sealCursor(position: Position, query: BoundTo, key: CursorKey): 
 /** @throws Failure `invalid` for one that was changed, or belongs to another search or service */
 export function openCursor(text: string, query: BoundTo, key: CursorKey): Position {
   const bytes = Buffer.from(text, 'base64url');
-  if (bytes.length <= NONCE + TAG) throw foreign();
+  // Decoding passes over what is no base64.
+  if (bytes.length <= NONCE + TAG || bytes.toString('base64url') !== text) throw foreign();
   const decipher = createDecipheriv('aes-256-gcm', prepared(key), bytes.subarray(0, NONCE))
     .setAAD(digestOf(query))
     .setAuthTag(bytes.subarray(-TAG));

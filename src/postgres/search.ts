@@ -44,6 +44,7 @@ export async function search(client: Client, query: SearchQuery, options: Search
   const { rows, next } = await pageFrom(run, parts, query.count, start);
   const included = await includedWith(run, query.includes, rows);
   return {
+    ...totalOnePage(query, next, rows.length),
     matches: rows.map(stored),
     included: included.rows.map(stored),
     ...(included.cut ? { includedCut: true } : {}),
@@ -62,8 +63,22 @@ export async function searchText(
   const run = runnerFor(client, query, options);
   const { parts, counted, start } = await beginning(run, query, options);
   if (query.countOnly) return { entries: '', patientIds: [], ...counted };
-  const { next, ...page } = await textFrom(run, parts, query.count, start, base);
-  return { ...page, ...(next === undefined ? {} : { next: sealCursor(next, query, options.cursorKey) }), ...counted };
+  const { next, found, ...page } = await textFrom(run, parts, query.count, start, base);
+  return {
+    ...totalOnePage(query, next, found),
+    ...page,
+    ...(next === undefined ? {} : { next: sealCursor(next, query, options.cursorKey) }),
+    ...counted,
+  };
+}
+
+/** The total of a search whose first page is its last. */
+function totalOnePage(
+  { total, cursor }: SearchQuery,
+  next: Position | undefined,
+  found: number,
+): { readonly total?: number } {
+  return total === 'as-it-comes' && cursor === undefined && next === undefined ? { total: found } : {};
 }
 
 function runnerFor(client: Client, query: SearchQuery, { shared, limitMs }: SearchOptions): Run {
@@ -79,7 +94,8 @@ const SMALL_PAGE = 20;
  */
 function isSmall({ parts, count, total, countOnly, includes }: SearchQuery): boolean {
   const [part, ...others] = parts;
-  if (part === undefined || others.length > 0 || countOnly || total !== 'none' || count > SMALL_PAGE) return false;
+  if (part === undefined || others.length > 0 || countOnly || count > SMALL_PAGE) return false;
+  if (total === 'estimate' || total === 'accurate') return false;
   if (includes.length > SMALL_INCLUDES || includes.some(({ iterate }) => iterate)) return false;
   const { filters, sort } = part;
   if (!filters.every(({ kind }) => PLAIN.has(kind))) return false;
@@ -195,7 +211,7 @@ select ${SERVED}, ${order.map((_, i) => `p.k${i}::text as k${i}`).join(', ')}
 type TextRow = {
   entries: string | null;
   patients: string | null;
-  more: boolean;
+  found: number;
 } & Record<`k${number}`, string | null>;
 
 /** The rows of pageFrom as the entries of a searchset. The keys are those of the last one that is shown. */
@@ -205,7 +221,7 @@ async function textFrom(
   count: number,
   position: Position | undefined,
   base: string,
-): Promise<{ entries: string; patientIds: readonly string[]; next?: Position }> {
+): Promise<{ entries: string; patientIds: readonly string[]; found: number; next?: Position }> {
   const sql = new Statement();
   const limit = sql.value('bigint', count + 1);
   const shown = sql.value('integer', count);
@@ -221,14 +237,15 @@ select string_agg(
               else p.content end,
          '${MATCH}},') as entries,
        string_agg(p.patient_id, ' ') as patients,
-       (select count(*) from sorted) > ${shown} as more,
+       (select count(*)::integer from sorted) as found,
        ${order.map((_, i) => `(array_agg(p.k${i}))[${shown}]::text as k${i}`).join(', ')}
   from (select * from sorted limit ${shown}) p`;
   const [row] = (await run<TextRow>(text, sql)) as [TextRow];
   const patientIds = row.patients === null ? [] : [...new Set(row.patients.split(' '))];
   const entries = row.entries === null ? '' : `${row.entries}${MATCH}}`;
-  if (!row.more) return { entries, patientIds };
-  return { entries, patientIds, next: order.map((_, i) => row[`k${i}`] as string | null) };
+  const { found } = row;
+  if (found <= count) return { entries, patientIds, found };
+  return { entries, patientIds, found, next: order.map((_, i) => row[`k${i}`] as string | null) };
 }
 
 const MATCH = ',"search":{"mode":"match"}';

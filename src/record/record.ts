@@ -66,7 +66,7 @@ export type SearchPage = {
   readonly includedCut?: boolean;
   /** Opaque cursor of the next page, when there is one. */
   readonly next?: string;
-  /** Only where the query asks for it. */
+  /** Where the query asks for it, or it comes by itself (SearchQuery.total). */
   readonly total?: number;
 };
 

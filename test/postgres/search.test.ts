@@ -418,6 +418,7 @@ describe('paging', () => {
     await refused('Practitioner?_count=1&_sort=_id', cursor);
     await refused('Patient?_count=1&_sort=_id', `${cursor.startsWith('A') ? 'B' : 'A'}${cursor.slice(1)}`);
     await refused('Patient?_count=1&_sort=_id', 'e30');
+    for (const added of ['A', '=', '%', ' ']) await refused('Patient?_count=1&_sort=_id', `${cursor}${added}`);
     await expect(
       search(pool(), parsed('Patient?_count=1&_sort=_id', cursor), { cursorKey: randomBytes(32), terminology }),
     ).rejects.toThrow(Failure);

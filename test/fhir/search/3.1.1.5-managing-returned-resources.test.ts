@@ -25,7 +25,8 @@ test('3.1.1.5.1 sorting: of several keys those that are known, where handling is
 });
 
 test('3.1.1.5.2 and 3.1.1.5.3: totals and counts', () => {
-  expect(parsed('Encounter')).toMatchObject({ count: 20, total: 'none', countOnly: false });
+  expect(parsed('Encounter')).toMatchObject({ count: 20, total: 'as-it-comes', countOnly: false });
+  expect(parsed('Encounter?_total=none').total).toBe('none');
   expect(parsed('Encounter?_count=5&_total=accurate')).toMatchObject({ count: 5, total: 'accurate' });
   expect(parsed('Encounter?_total=estimate').total).toBe('estimate');
   expect(parsed('Encounter?_count=0').countOnly).toBe(true);
@@ -66,11 +67,11 @@ test('3.1.1.5.4 including: a wildcard is every reference once', () => {
   ]);
 });
 
-test('3.1.1.5.4 including: a type that no match has is left out where handling is lenient', () => {
-  expect(parsed('Observation?_include=Patient:organization', { strict: false })).toMatchObject({
-    includes: [],
-    ignored: [{ expression: 'http._include' }],
-  });
+test.each([
+  ['Observation?_include=Patient:organization', 'http._include'],
+  ['Organization?_revinclude=Observation:patient', 'http._revinclude'],
+])('3.1.1.5.4 including: %s adds nothing without :iterate, and the answer says so', (url, expression) => {
+  expect(parsed(url)).toMatchObject({ includes: [], ignored: [{ severity: 'warning', expression }] });
 });
 
 test('3.1.1.5.5 contained resources are not searched for', () => {
