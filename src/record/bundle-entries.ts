@@ -212,6 +212,26 @@ function versionCondition(ifMatch: unknown, place: string): Pick<WriteRequest, '
   return { ifMatch: versions };
 }
 
+/**
+ * What is wrong with an entry's request, at its place in the Bundle: the url and the headers of a request are in
+ * `request` here, and its body is the entry's resource.
+ */
+export function placedInEntry(issues: readonly Issue[], place: string, hasResource: boolean): Issue[] {
+  return issues.map((each) => ({ ...each, expression: placeInEntry(each.expression ?? '', place, hasResource) }));
+}
+
+function placeInEntry(expression: string, place: string, hasResource: boolean): string {
+  if (expression.startsWith('Bundle.entry[')) return expression;
+  const inBody = hasResource && expression !== '' && !expression.startsWith('http.');
+  if (inBody) return expression.replace(/^[A-Za-z]*/, `${place}.resource`);
+  return `${place}.request.${CONDITION_OF_HEADER[expression] ?? 'url'}`;
+}
+
+const CONDITION_OF_HEADER: Readonly<Record<string, Condition>> = {
+  'http.If-None-Match': 'ifNoneMatch',
+  'http.If-Modified-Since': 'ifModifiedSince',
+};
+
 function refused(code: Issue['code'], expression: string, diagnostics: string): Failure {
   return new Failure('invalid', issue(code, diagnostics, expression));
 }

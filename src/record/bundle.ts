@@ -1,15 +1,16 @@
 /**
  * Transaction and batch: a Bundle of requests as units of work.
  *
- * A transaction is one unit of work; its reads are answered afterwards, from what it wrote. A batch is one unit of
- * work for each entry, and one entry's refusal leaves the others alone. Both go through deletions, creations, updates
- * and patches, and reads, in this order, and answer in the order of the request.
+ * A transaction is one unit of work; its reads are tried before it, since one that is refused refuses everything, and
+ * answered after it, from what it wrote. A batch is one unit of work for each entry, and one entry's refusal leaves the
+ * others alone. Both go through deletions, creations, updates and patches, and reads, in this order, and answer in the
+ * order of the request.
  *
  * @see https://hl7.org/fhir/R4/http.html#transaction
  */
 import type { Bundle, BundleEntry } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
-import { type AskedEntry, type EntryRequest, type EntryRules, parseEntry } from './bundle-entries.ts';
+import { type AskedEntry, type EntryRequest, type EntryRules, parseEntry, placedInEntry } from './bundle-entries.ts';
 import type { ClinicRecord, WriteContext, WriteRequest, WriteResult } from './record.ts';
 import { Refusals } from './refusals.ts';
 
@@ -27,6 +28,14 @@ export type AskedAnswer = {
   readonly body?: string;
 };
 
+/** Something that is asked and can be. */
+export type Asked = {
+  /** Its answer, with its audit entry. */
+  readonly answer: () => Promise<AskedAnswer>;
+  /** Answers nobody, and leaves nothing behind. @throws Failure when it would be refused now */
+  readonly rehearse: () => Promise<void>;
+};
+
 export type BundleResponse = {
   readonly type: 'transaction-response' | 'batch-response';
   /** In the order of the request's entries. */
@@ -37,12 +46,12 @@ export type BundleOptions = EntryRules & {
   /** @throws Failure `forbidden` when the caller may not do this */
   readonly authorize: (type: string, interaction: 'create' | 'update' | 'patch' | 'delete') => void;
   /**
-   * Looks whether something that is asked can be answered, and gives what answers it, with its audit entry.
+   * Looks whether something that is asked can be answered, and gives what answers it.
    *
    * @param within whether its effects would have to be those of a transaction
    * @throws Failure when there is nothing at the url, or the caller may not ask it
    */
-  readonly ask: (asked: AskedEntry, within: 'transaction' | 'batch') => () => Promise<AskedAnswer>;
+  readonly ask: (asked: AskedEntry, within: 'transaction' | 'batch') => Asked;
   /** All that is wrong with a resource, with places that begin with `place`. */
   readonly validate: (resource: unknown, place: string) => readonly Issue[];
 };
@@ -68,23 +77,20 @@ export async function processBundle(
 /** An entry that may be done. */
 type Planned =
   | { readonly kind: 'write'; readonly write: WriteRequest }
-  | { readonly kind: 'ask'; readonly method: string; readonly answer: () => Promise<AskedAnswer> };
+  | ({ readonly kind: 'ask'; readonly ask: AskedEntry } & Asked);
 
 function planned(entry: BundleEntry, at: number, options: BundleOptions, within: 'transaction' | 'batch'): Planned {
   const place = `Bundle.entry[${at}]`;
   const request: EntryRequest = parseEntry(entry, place, options);
   try {
     if (request.kind === 'ask') {
-      return { kind: 'ask', method: request.ask.method, answer: options.ask(request.ask, within) };
+      return { ...request, ...options.ask(request.ask, within) };
     }
     options.authorize(request.write.type, INTERACTION[request.write.method]);
     return request;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    throw new Failure(
-      error.code,
-      error.issues.map((each) => ({ expression: `${place}.request.url`, ...each })),
-    );
+    throw new Failure(error.code, placedInEntry(error.issues, place, entry.resource !== undefined));
   }
 }
 
@@ -98,6 +104,9 @@ async function transaction(
 ): Promise<EntryAnswer[]> {
   const requests = planAll(entries, options);
   const writes = requests.flatMap((request, at) => (request.kind === 'write' ? [{ at, write: request.write }] : []));
+  await rehearseAll(
+    requests.flatMap((request) => (request.kind === 'ask' && !isWritten(request.ask, writes) ? [request] : [])),
+  );
   const answers = new Array<EntryAnswer>(entries.length);
   if (writes.length > 0) {
     const results = await record.write(
@@ -114,6 +123,29 @@ async function transaction(
     answers[at] = await request.answer().catch((error: unknown) => ({ kind: 'refused', error }) as const);
   });
   return answers;
+}
+
+/** Whether it asks for a resource that is there once the transaction is done. */
+function isWritten({ url }: AskedEntry, writes: readonly { readonly write: WriteRequest }[]): boolean {
+  const [, type, id] = /^([A-Za-z]+)\/([^/?]+)/.exec(url) ?? [];
+  return writes.some(({ write }) => write.type === type && write.method === 'PUT' && write.resource?.id === id);
+}
+
+/** @throws Failure with all that would be refused: each entry of a transaction has to succeed */
+async function rehearseAll(asked: readonly ({ readonly ask: AskedEntry } & Asked)[]): Promise<void> {
+  const failures = new Array<Failure | undefined>(asked.length);
+  const lists = asked.map((each, at) => [{ ...each, at }]);
+  await together(lists, async ({ ask, rehearse, at }) => {
+    try {
+      await rehearse();
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failures[at] = new Failure(error.code, placedInEntry(error.issues, ask.place, ask.resource !== undefined));
+    }
+  });
+  const refusals = new Refusals();
+  for (const failure of failures) if (failure !== undefined) refusals.add(failure.code, ...failure.issues);
+  refusals.throwIfAny();
 }
 
 /** Every entry is looked at before the first is refused, so that the sender sees all that is wrong at once. */
@@ -170,7 +202,7 @@ async function written(record: ClinicRecord, write: WriteRequest, context: Write
 const STAGES: readonly (readonly string[])[] = [['DELETE'], ['POST'], ['PUT', 'PATCH'], ['GET', 'HEAD']];
 
 function methodOf(request: Planned): string {
-  return request.kind === 'ask' ? request.method : request.write.method;
+  return request.kind === 'ask' ? request.ask.method : request.write.method;
 }
 
 /** What must not be done at the same time, lest its order be lost: writes of one resource, or under one condition. */

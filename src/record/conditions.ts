@@ -40,6 +40,24 @@ function plainCriteria(criteria: string): string {
   return parameters.toString();
 }
 
+const HEADERS = {
+  ifMatch: 'http.If-Match',
+  ifNoneMatch: 'http.If-None-Match',
+  ifNoneExist: 'http.If-None-Exist',
+} as const;
+
+/** Where the sender states what must hold: in the request of an entry, or in a header; a url by itself has no place. */
+export function conditionPlace({ place }: Draft, name: keyof typeof HEADERS | 'url'): string {
+  const entry = /^Bundle\.entry\[\d+\]/.exec(place)?.[0];
+  if (entry !== undefined) return `${entry}.request.${name}`;
+  return name === 'url' ? place : HEADERS[name];
+}
+
+/** conditionPlace of the search that says which resource is meant. */
+export function criteriaPlace(draft: Draft): string {
+  return conditionPlace(draft, draft.request.ifNoneExist === undefined ? 'url' : 'ifNoneExist');
+}
+
 type Conditional = { readonly draft: Draft } & Criterion;
 
 /** @throws Failure with everything that the conditions refuse */
@@ -106,7 +124,7 @@ function oneOf(draft: Draft, matches: readonly Match[] | undefined, refusals: Re
   if (matches === undefined || matches.length <= 1) return matches ?? [];
   const diagnostics = `The condition of this ${draft.method} matches more than one ${draft.type}; nothing was changed.`;
   const message = draft.method === 'DELETE' ? 'DELETE_MULTIPLE_MATCHES' : 'UPDATE_MULTIPLE_MATCHES';
-  refusals.add('precondition-failed', issue('multiple-matches', diagnostics, draft.place, message));
+  refusals.add('precondition-failed', issue('multiple-matches', diagnostics, criteriaPlace(draft), message));
   return [];
 }
 
@@ -127,8 +145,9 @@ function without({ type, criteria }: Criterion, deleted: ReadonlyMap<string, rea
 }
 
 /** @see https://hl7.org/fhir/R4/http.html#patch */
-function nothingToPatch({ type, place }: Draft): Issue {
-  return issue('not-found', `The condition of this PATCH matches no ${type}.`, place, 'MSG_NO_MATCH');
+function nothingToPatch(draft: Draft): Issue {
+  const diagnostics = `The condition of this PATCH matches no ${draft.type}.`;
+  return issue('not-found', diagnostics, criteriaPlace(draft), 'MSG_NO_MATCH');
 }
 
 /** @see https://hl7.org/fhir/R4/http.html#cond-update */
@@ -255,7 +274,7 @@ export function checkVersion(draft: Draft, current: CurrentRow | undefined): voi
   const isThere = current !== undefined && !current.deleted;
   if (onlyNew === true && isThere) {
     const diagnostics = `If-None-Match allows this ${draft.type} only where there is none, and there is one.`;
-    throw new Failure('precondition-failed', issue('conflict', diagnostics, draft.place, 'MSG_VERSION_AWARE_CONFLICT'));
+    throw staleVersion(diagnostics, conditionPlace(draft, 'ifNoneMatch'));
   }
   if (ifMatch === undefined) return;
   if (ifMatch === '*' ? isThere : isThere && ifMatch.includes(current.version)) return;
@@ -263,5 +282,9 @@ export function checkVersion(draft: Draft, current: CurrentRow | undefined): voi
   const wanted =
     ifMatch === '*' ? 'any version' : ifMatch.length === 0 ? 'no version' : `version ${ifMatch.join(', ')}`;
   const diagnostics = `If-Match names ${wanted} of this ${draft.type}, but ${now}. Read it again.`;
-  throw new Failure('precondition-failed', issue('conflict', diagnostics, draft.place, 'MSG_VERSION_AWARE_CONFLICT'));
+  throw staleVersion(diagnostics, conditionPlace(draft, 'ifMatch'));
+}
+
+function staleVersion(diagnostics: string, place: string): Failure {
+  return new Failure('precondition-failed', issue('conflict', diagnostics, place, 'MSG_VERSION_AWARE_CONFLICT'));
 }

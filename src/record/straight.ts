@@ -10,7 +10,7 @@ import type { Resource } from '@medplum/fhirtypes';
 import { Failure, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
 import { assemble, versionMade } from './assemble.ts';
-import { checkVersion, conditionOf, refuseTwice } from './conditions.ts';
+import { checkVersion, conditionOf, conditionPlace, refuseTwice } from './conditions.ts';
 import { concernsCourse, startsCourse } from './courses.ts';
 import type { Draft, Prepared, RecordParts } from './draft.ts';
 import { linkEntries, missingReferences } from './links.ts';
@@ -124,9 +124,11 @@ const RACES = new Set(['23505', '40001', '40P01']);
  * @throws Failure `conflict` where a draft names a version
  */
 function refuseLostRace(drafts: readonly Draft[]): void {
-  for (const { request, type, place } of drafts) {
+  for (const draft of drafts) {
+    const { request, type } = draft;
     if (request.ifMatch === undefined || request.ifMatch === '*') continue;
     const diagnostics = `Another request changed this ${type} at the same moment. Read it again.`;
+    const place = conditionPlace(draft, 'ifMatch');
     throw new Failure('conflict', issue('conflict', diagnostics, place, 'MSG_VERSION_AWARE_CONFLICT'));
   }
 }

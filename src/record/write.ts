@@ -14,6 +14,7 @@ import { assemble, versionMade } from './assemble.ts';
 import {
   checkVersion,
   conditionOf,
+  criteriaPlace,
   idOf,
   keyOf,
   refuseTaken,
@@ -51,9 +52,9 @@ function requireSearches({ drafts, conditional }: Prepared, { requireSearch }: W
     requireSearch(type, place);
     for (const other of typesLookedAt(criteria)) requireSearch(other, place);
   };
-  for (const { request, type, place } of drafts) {
-    const criteria = conditionOf(request);
-    if (criteria !== undefined) requireFor(type, criteria, place);
+  for (const draft of drafts) {
+    const criteria = conditionOf(draft.request);
+    if (criteria !== undefined) requireFor(draft.type, criteria, criteriaPlace(draft));
   }
   for (const { type, criteria, place } of conditional) requireFor(type, criteria, place);
 }

@@ -41,7 +41,9 @@ const newUuid = () => `00000000-0000-4000-8000-${String(++uuids).padStart(12, '0
 async function send(bundle: Bundle): Promise<string[]> {
   const response = await processBundle(clinic.record, bundle, writeContext('transaction'), {
     authorize: () => undefined,
-    ask: () => () => Promise.reject(new Error('a course reads nothing')),
+    ask: () => {
+      throw new Error('a course reads nothing');
+    },
     validate: fhir.validator.validate,
     isResourceType: () => true,
     patches: createPatchReader(fhir.definitions, fhir.validator.validate),

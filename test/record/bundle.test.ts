@@ -18,13 +18,14 @@ const options: BundleOptions = {
   patches: createPatchReader(fhir.definitions, fhir.validator.validate),
   baseUrls: [BASE],
   validate: fhir.validator.validate,
-  ask:
-    ({ url }) =>
-    async () => {
+  ask: ({ url }) => {
+    const answer = async () => {
       const [type, id] = url.split('/') as [string, string];
       const stored = await clinic.record.read(type, id);
-      return { kind: 'read', status: 200, headers: {}, body: stored.content };
-    },
+      return { kind: 'read', status: 200, headers: {}, body: stored.content } as const;
+    };
+    return { answer, rehearse: async () => void (await answer()) };
+  },
 };
 
 function send(bundle: Bundle): Promise<BundleResponse> {

@@ -3,19 +3,15 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { requirePermission } from '../../access/scopes.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
 import { stringifyJson } from '../../fhir/json.ts';
-import type { AskedAnswer } from '../../record/bundle.ts';
-import type { AskedEntry } from '../../record/bundle-entries.ts';
+import type { Asked, AskedAnswer } from '../../record/bundle.ts';
+import { type AskedEntry, placedInEntry } from '../../record/bundle-entries.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { outcomeText, refusalOf } from '../failures.ts';
 import { FHIR_JSON } from '../media-types.ts';
 import { type Routes, routeOf, targetOf } from '../routes.ts';
 
 /** @see BundleOptions.ask */
-export type AskInBundle = (
-  request: FhirRequest,
-  asked: AskedEntry,
-  within: 'transaction' | 'batch',
-) => () => Promise<AskedAnswer>;
+export type AskInBundle = (request: FhirRequest, asked: AskedEntry, within: 'transaction' | 'batch') => Asked;
 
 /** @param routesOf gives the table of routes, which this is a part of itself */
 export function askInBundle(routesOf: () => Routes, isResourceType: (name: string) => boolean): AskInBundle {
@@ -24,10 +20,11 @@ export function askInBundle(routesOf: () => Routes, isResourceType: (name: strin
     const target = targetOf(asked.method, `/${asked.url}`);
     const document = target.type === '' && target.method === 'GET' ? request.documents?.get(target.shape) : undefined;
     if (document !== undefined) {
-      return async () => {
+      const answer = async () => {
         const { body, contentType } = await document(target.query);
         return shownIn(asked, { status: 200, headers: { 'content-type': contentType }, body, audit: [] });
       };
+      return { answer, rehearse: async () => void (await answer()) };
     }
     const { pattern, interaction } = routeOf(routes, target, isResourceType);
     if (interaction.name === 'transaction') throw notHere('A Bundle cannot be an entry of another one.');
@@ -36,7 +33,11 @@ export function askInBundle(routesOf: () => Routes, isResourceType: (name: strin
       throw notHere('An operation that writes cannot be part of a transaction. Send it by itself, or in a batch.');
     }
     if (interaction.scopeOfType) requirePermission(request.grant.scopes, target.type, interaction.name);
-    return () => answered(interaction, { ...request, target, ...sent(asked) }, asked);
+    const sentAlone = { ...request, target, ...sent(asked) };
+    return {
+      answer: () => answered(interaction, sentAlone, asked),
+      rehearse: async () => void (await interaction.handle(sentAlone)),
+    };
   };
 }
 
@@ -52,7 +53,7 @@ function sent({ headers, resource, method }: AskedEntry): { headers: IncomingHtt
   return { headers: { accept, 'content-type': accept, ...headers }, body };
 }
 
-/** A refusal is that entry's answer: in a transaction the writes beside it are already committed. */
+/** A refusal is that entry's answer: in a transaction, which has tried it, the writes beside it are already committed. */
 async function answered(interaction: Interaction, request: FhirRequest, asked: AskedEntry): Promise<AskedAnswer> {
   try {
     const answer = await interaction.handle(request);
@@ -61,7 +62,8 @@ async function answered(interaction: Interaction, request: FhirRequest, asked: A
   } catch (error) {
     if (!(error instanceof Failure) || error.code === 'transient') throw error;
     const { status, issues } = refusalOf(error, request.context.requestId);
-    return { kind: 'read', status, headers: {}, body: outcomeText(issues) };
+    const placed = placedInEntry(issues, asked.place, asked.resource !== undefined);
+    return { kind: 'read', status, headers: {}, body: outcomeText(placed) };
   }
 }
 

@@ -240,7 +240,7 @@ const refusedOnes: readonly Case[] = [
     'a stale ifMatch',
     async () => [put({ ...someone, id: await create(someone) }, undefined, { ifMatch: 'W/"7"' })],
     412,
-    [['conflict', 'Bundle.entry[0].resource']],
+    [['conflict', 'Bundle.entry[0].request.ifMatch']],
   ],
   [
     'several stale ones',
@@ -250,15 +250,31 @@ const refusedOnes: readonly Case[] = [
     ],
     412,
     [
-      ['conflict', 'Bundle.entry[0].resource'],
-      ['conflict', 'Bundle.entry[1].resource'],
+      ['conflict', 'Bundle.entry[0].request.ifMatch'],
+      ['conflict', 'Bundle.entry[1].request.ifMatch'],
     ],
   ],
   [
     'ifNoneMatch: * where there is one',
     async () => [put({ ...someone, id: await create(someone) }, undefined, { ifNoneMatch: '*' })],
     412,
-    [['conflict', 'Bundle.entry[0].resource']],
+    [['conflict', 'Bundle.entry[0].request.ifNoneMatch']],
+  ],
+  [
+    'reads of what is not there, or that nobody could answer',
+    () => [
+      get('Patient/never-was'),
+      get('Patient?no-such-parameter=1'),
+      get('Patient/_history?_since=then', { ifNoneMatch: '*' }),
+      { resource: { resourceType: 'Parameters' }, request: { method: 'POST', url: 'Patient/$validate' } },
+    ],
+    404,
+    [
+      ['not-found', 'Bundle.entry[0].request.url'],
+      ['invalid', 'Bundle.entry[1].request.url'],
+      ['value', 'Bundle.entry[2].request.url'],
+      ['required', 'Bundle.entry[3].resource.parameter'],
+    ],
   ],
   ['a patch of nothing', () => [jsonPatch('Patient/never-was', [])], 404, [['not-found', 'Bundle.entry[0].resource']]],
   [
@@ -319,8 +335,8 @@ const refusedOnes: readonly Case[] = [
     },
     412,
     [
-      ['multiple-matches', 'Bundle.entry[1].resource'],
-      ['multiple-matches', 'Bundle.entry[0].resource'],
+      ['multiple-matches', 'Bundle.entry[1].request.url'],
+      ['multiple-matches', 'Bundle.entry[0].request.ifNoneExist'],
     ],
   ],
 ];
@@ -335,6 +351,16 @@ test.each(refusedOnes)(
     expect(await versions()).toBe(before);
   },
 );
+
+test('a transaction reads what it makes', async () => {
+  const id = `made-${await versions()}`;
+  const entries = await sent('transaction', [
+    get(`Patient/${id}`),
+    get(`Patient/${id}/_history/1`),
+    put({ ...someone, id }),
+  ]);
+  expect(statuses(entries)).toEqual(['200', '200', '201']);
+});
 
 test('what a transaction deletes meets no condition and no reference of its own', async () => {
   const id = await create(identified('replaced'));
