@@ -110,6 +110,14 @@ test.each<[string, unknown, string[]]>([
     ['code-invalid MedicationAdministration.contained[0].status'],
   ],
   [
+    'two contained resources with one id',
+    {
+      ...administration,
+      contained: [...(administration.contained as Json[]), ...(administration.contained as Json[])],
+    },
+    ['duplicate MedicationAdministration.contained[1].id'],
+  ],
+  [
     'a contained resource of no type',
     { ...administration, contained: [{ id: 'ketamine' }] },
     ['required MedicationAdministration.contained[0].resourceType'],

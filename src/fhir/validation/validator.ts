@@ -54,6 +54,7 @@ export function createValidator(definitions: Definitions): Validator {
     if (!check(node, TOP)) {
       for (const error of check.errors ?? []) issues.push(...issuesOf(error, node, at, definitions));
     }
+    issues.push(...repeatedIds(node, at.expression));
     for (const { value, step, isContained } of nestedResources(node)) {
       if (issues.length >= MAX_FINDINGS) return;
       collect(value, `${at.expression}${step}`, isContained ? (root ?? node) : undefined, issues);
@@ -173,6 +174,20 @@ function hasAnyOf(keys: readonly string[]): (node: FhirNode) => boolean {
     for (const key of keys) if (node[key] !== undefined) return true;
     return false;
   };
+}
+
+/** Of two contained resources with one id a reference could mean either. @see https://hl7.org/fhir/R4/references.html#contained */
+function repeatedIds({ contained }: FhirNode, place: string): Issue[] {
+  if (!Array.isArray(contained) || contained.length < 2) return [];
+  const ids = new Set<unknown>();
+  return contained.flatMap((value: unknown, at) => {
+    if (!isNode(value) || value.id === undefined) return [];
+    const isRepeated = ids.has(value.id);
+    ids.add(value.id);
+    return isRepeated
+      ? [issue('duplicate', 'Another contained resource has this id', `${place}.contained[${at}].id`)]
+      : [];
+  });
 }
 
 type Nested = { readonly value: unknown; readonly step: string; readonly isContained: boolean };
