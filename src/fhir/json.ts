@@ -77,6 +77,13 @@ export function carryJson(from: object, fromKey: string, to: object, toKey: stri
   }
 }
 
+/** The value at a key; a number whose digits matter as JSON.stringify writes it with them (JSON.rawJSON). */
+export function writtenNumber(holder: object, key: string): unknown {
+  const value = (holder as Record<string, unknown>)[key];
+  const digits = typeof value === 'number' ? digitsOf.get(holder)?.get(key) : undefined;
+  return digits !== undefined && Object.is(Number(digits), value) ? raw.rawJSON(digits) : value;
+}
+
 // JSON.rawJSON and the reviver's third argument are in Node 22 and later, not yet in TypeScript's library.
 const raw = JSON as unknown as { rawJSON(text: string): unknown };
 type Reviver = (this: object, key: string, value: unknown, context: { readonly source?: string }) => unknown;

@@ -73,7 +73,7 @@ function requireKnown(atom: unknown): void {
     throw new PathError(`uses ${atom.name.slice(0, 32)}; it must stay within the resource`);
   }
   if (atom instanceof FunctionAtom) {
-    if (!CRITERIA.has(atom.name)) throw new PathError(`uses ${atom.name.slice(0, 32)}(), which a patch may not`);
+    if (!CRITERIA.has(atom.name)) throw new PathError(`uses ${atom.name.slice(0, 32)}(), which is not available here`);
     atom.args.forEach(requireKnown);
     return;
   }

@@ -6,23 +6,29 @@
  *
  * @see https://hl7.org/fhir/R4/graphql.html
  */
-import { type DocumentNode, type ExecutionResult, execute, GraphQLError, specifiedRules, validate } from 'graphql';
+import { type DocumentNode, execute, GraphQLError, type GraphQLSchema, getOperationAST, validate } from 'graphql';
 import { Failure, issue } from '../../fhir/failure.ts';
-import { parseJson } from '../../fhir/json.ts';
 import { operationOutcome } from '../../fhir/outcome.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { refusalOf } from '../failures.ts';
-import { requireBodyType } from '../media-types.ts';
+import { type Asked, askedBy } from './graphql/asked.ts';
+import { PartChooser } from './graphql/chosen.ts';
+import { directed } from './graphql/directed.ts';
 import { aboutInstance, readDocument } from './graphql/document.ts';
+import { asksForSchema, Introspection } from './graphql/introspection.ts';
 import { GraphReader } from './graphql/reader.ts';
-import { type Context, schemasOf } from './graphql/schema.ts';
+import { hasReshaping, reshaped, Slices, withTypes } from './graphql/reshape.ts';
+import { rulesFor } from './graphql/rules.ts';
+import { type Context, elementField, schemasOf } from './graphql/schema.ts';
+import { Shapes } from './graphql/shapes.ts';
 import { operationAnswer } from './operation-routes.ts';
 
 const DEFINITION = 'http://hl7.org/fhir/OperationDefinition/Resource-graphql';
 
 export function graphqlRoutes(registry: SearchParameterRegistry): Record<string, Record<string, Interaction>> {
-  const schemaFor = schemasOf(registry);
+  const shapes = new Shapes(registry);
+  const service = { registry, shapes, schemaFor: schemasOf(shapes), introspection: new Introspection(shapes) };
   const interaction = (takesBody: boolean): Interaction => ({
     name: 'operation',
     action: 'E',
@@ -30,123 +36,113 @@ export function graphqlRoutes(registry: SearchParameterRegistry): Record<string,
     scopeOfType: false,
     negotiates: true,
     operation: { code: 'graphql', definition: DEFINITION },
-    handle: (request) => graphql(request, registry, schemaFor),
+    handle: (request) => graphql(request, service),
   });
   const methods = { GET: interaction(false), POST: interaction(true) };
   return { '/$graphql': methods, '/:type/:id/$graphql': methods };
 }
 
-type Asked = {
-  readonly query: string;
-  readonly operationName?: string;
-  readonly variables?: Readonly<Record<string, unknown>>;
+type Service = {
+  readonly registry: SearchParameterRegistry;
+  readonly shapes: Shapes;
+  readonly schemaFor: (document: DocumentNode) => GraphQLSchema;
+  readonly introspection: Introspection;
 };
 
-async function graphql(
-  request: FhirRequest,
-  registry: SearchParameterRegistry,
-  schemaFor: ReturnType<typeof schemasOf>,
-): Promise<FhirAnswer> {
+/** A valid query, ready to be run. */
+type Prepared = { readonly document: DocumentNode; readonly schema: GraphQLSchema };
+
+type Result = { readonly errors?: readonly GraphQLError[]; readonly data?: unknown };
+
+async function graphql(request: FhirRequest, service: Service): Promise<FhirAnswer> {
   const asked = askedBy(request);
+  const prepared = prepare(asked, request, service);
+  if ('errors' in prepared) return answer(request, prepared, 400, []);
+  const { document, schema } = prepared;
+  if (asksForSchema(document, asked.operationName)) {
+    const text = await service.introspection.answer(document, schema, asked);
+    return typeof text === 'string' ? answerText(request, text) : answer(request, text, 400, []);
+  }
+  const chooser = new PartChooser();
+  const reader = new GraphReader(request, service.registry, chooser);
+  const contextValue: Context = { reader, chooser, slices: new Slices() };
+  const result = await run(prepared, asked, contextValue);
   const { type, id } = request.target;
-  let document: DocumentNode;
+  // Without data at all the query could not even be begun: a variable is missing, or an operation of that name.
+  if (result.data === undefined) return answer(request, result, 400, reader.patients);
+  const { data, fault } = inForm(result.data, document, asked, schema, contextValue.slices);
+  if (fault !== undefined) return answer(request, { errors: [fault] }, 400, reader.patients);
+  // A query about one resource has that resource for its data.
+  const shown = data === null || id === '' ? data : data[type];
+  return answer(request, { ...result, data: shown }, 200, reader.patients);
+}
+
+function prepare(
+  asked: Asked,
+  request: FhirRequest,
+  { shapes, schemaFor }: Service,
+): Prepared | { errors: GraphQLError[] } {
+  const { type, id } = request.target;
   try {
-    document = readDocument(asked.query);
+    const read = readDocument(asked.query);
+    const isAbout = id !== '' && !asksForSchema(read, asked.operationName);
+    const { document, spread } = directed(isAbout ? aboutInstance(read, type, id) : read, shapes);
+    const schema = schemaFor(document);
+    const errors = validate(schema, document, rulesFor(spread), { maxErrors: 20 });
+    return errors.length > 0 ? { errors: [...errors] } : { document, schema };
   } catch (error) {
-    if (error instanceof GraphQLError) return answer(request, { errors: [error] }, 400, []);
+    if (error instanceof GraphQLError) return { errors: [error] };
     throw error;
   }
-  if (id !== '') document = aboutInstance(document, type, id);
-  const schema = schemaFor(document);
-  const faults = validate(schema, document, specifiedRules, { maxErrors: 20 });
-  if (faults.length > 0) return answer(request, { errors: faults }, 400, []);
-  const reader = new GraphReader(request, registry);
-  const contextValue: Context = { reader };
-  const result = await execute({
+}
+
+async function run({ document, schema }: Prepared, asked: Asked, contextValue: Context) {
+  return await execute({
     schema,
-    document,
+    document: hasReshaping(document) ? withTypes(document) : document,
     contextValue,
+    fieldResolver: elementField,
     ...(asked.operationName === undefined ? {} : { operationName: asked.operationName }),
     ...(asked.variables === undefined ? {} : { variableValues: asked.variables }),
   });
-  // Without data at all the query could not even be begun: a variable is missing, or an operation of that name.
-  const status = result.data === undefined ? 400 : 200;
-  return answer(request, id === '' ? result : unwrapped(result, type), status, reader.patients);
 }
 
-/** A query about one resource has that resource for its data. */
-function unwrapped(result: ExecutionResult, type: string): ExecutionResult {
-  if (result.data == null) return result;
-  return { ...result, data: result.data[type] as NonNullable<ExecutionResult['data']> };
+type Data = Readonly<Record<string, unknown>> | null;
+
+/** The data as the query's directives want it, or what makes that impossible. */
+function inForm(
+  data: Data,
+  document: DocumentNode,
+  { operationName }: Asked,
+  schema: GraphQLSchema,
+  slices: Slices,
+): { readonly data: Data; readonly fault?: GraphQLError } {
+  const operation = getOperationAST(document, operationName);
+  if (data === null || operation == null || !hasReshaping(document)) return { data };
+  try {
+    return { data: reshaped(data, operation, document, schema, slices) };
+  } catch (error) {
+    if (error instanceof GraphQLError) return { data: null, fault: error };
+    throw error;
+  }
 }
 
-const GRAPHQL: ReadonlySet<string> = new Set(['application/graphql']);
-const JSON_BODY: ReadonlySet<string> = new Set(['application/json', 'application/fhir+json', 'text/json']);
-
-/** @throws Failure `invalid`, `unsupported-media-type` */
-function askedBy({ target, headers, body }: FhirRequest): Asked {
-  const given = new URLSearchParams(target.query);
-  const inUrl: Record<string, unknown> = {};
-  for (const [name, value] of given) {
-    if (name === '_format' || name === '_pretty') continue;
-    if (!NAMES.includes(name)) {
-      throw new Failure(
-        'invalid',
-        issue('not-supported', `$graphql takes ${NAMES.join(', ')}`, `http.${name.slice(0, 64)}`),
-      );
-    }
-    inUrl[name] = name === 'variables' ? parseJson(value) : value;
-  }
-  const isQuery = /^\s*application\/graphql\b/i.test(headers['content-type'] ?? '');
-  if (body.length > 0 && isQuery) {
-    requireBodyType(headers['content-type'], GRAPHQL, 'application/graphql');
-    return checked({ ...inUrl, query: body.toString('utf8') });
-  }
-  if (body.length === 0) return checked(inUrl);
-  requireBodyType(headers['content-type'], JSON_BODY, 'application/json');
-  const sent = parseJson(body);
-  if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) {
-    throw new Failure('invalid', issue('structure', 'The body must be a JSON object with a query'));
-  }
-  return checked({ ...inUrl, ...sent });
-}
-
-const NAMES = ['query', 'operationName', 'variables'];
-
-function checked({ query, operationName, variables }: Record<string, unknown>): Asked {
-  if (typeof query !== 'string' || query.trim() === '') {
-    throw new Failure('invalid', issue('required', 'There is no query. Send one as `query`'));
-  }
-  if (operationName != null && typeof operationName !== 'string') {
-    throw new Failure('invalid', issue('value', 'operationName must be a string'));
-  }
-  if (variables != null && (typeof variables !== 'object' || Array.isArray(variables))) {
-    throw new Failure('invalid', issue('value', 'variables must be an object'));
-  }
-  return {
-    query,
-    ...(operationName == null ? {} : { operationName }),
-    ...(variables == null ? {} : { variables: variables as Record<string, unknown> }),
-  };
-}
-
-function answer(
-  request: FhirRequest,
-  result: ExecutionResult,
-  status: number,
-  patients: readonly string[],
-): FhirAnswer {
+function answer(request: FhirRequest, result: Result, status: number, patients: readonly string[]): FhirAnswer {
   const errors = result.errors?.map((error) => errorOf(error, request));
   const body = JSON.stringify({
     ...(errors === undefined ? {} : { errors }),
     ...(result.data === undefined ? {} : { data: result.data }),
   });
+  return answerText(request, body, status, patients);
+}
+
+function answerText(request: FhirRequest, body: string, status = 200, patients: readonly string[] = []): FhirAnswer {
   const headers = { 'content-type': 'application/json; charset=utf-8' };
   return operationAnswer(request, { status, headers, body, patients });
 }
 
 /** @throws what was no refusal: an outage is an outage of the whole answer, and a bug is a bug */
-function errorOf(error: GraphQLError, { context }: FhirRequest) {
+function errorOf(error: GraphQLError, { context, target }: FhirRequest) {
   const { originalError, message, locations, path } = error;
   if (originalError !== undefined && !(originalError instanceof Failure) && !(originalError instanceof GraphQLError)) {
     throw originalError;
@@ -156,7 +152,7 @@ function errorOf(error: GraphQLError, { context }: FhirRequest) {
   return {
     message,
     ...(locations === undefined ? {} : { locations }),
-    ...(path === undefined ? {} : { path }),
+    ...(path === undefined ? {} : { path: target.id === '' ? path : path.slice(1) }),
     extensions: { resource: operationOutcome(issues) },
   };
 }

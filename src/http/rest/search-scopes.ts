@@ -45,7 +45,8 @@ function partsSeen({ parts, used }: SearchQuery, scopes: ScopeSet): readonly Sea
   return seen;
 }
 
-function listed(type: string): string {
+/** The type that a scope must name: a Binary may belong to a resource of any. */
+export function listed(type: string): string {
   return type === 'Binary' ? '*' : type;
 }
 

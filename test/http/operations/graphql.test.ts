@@ -235,7 +235,7 @@ test.each([
   ['an unknown type', '{ Person2(id: "p1") { id } }'],
   ['a missing argument', '{ Patient { id } }'],
   ['a mutation', 'mutation { PatientDelete(id: "p1") }'],
-  ['the schema', '{ __schema { types { name } } }'],
+  ['data beside the schema', '{ __schema { queryType { name } } Patient(id: "p1") { id } }'],
   ['more levels than fifteen', deep(8)],
   ['more fields than two thousand', wide],
   ['a bomb of fragments', bomb],

@@ -1,5 +1,7 @@
 /** A query as text becomes a document that may be run: bounded in length, depth and fields, and only reading. */
 import {
+  type ArgumentNode,
+  type ConstArgumentNode,
   type DocumentNode,
   type FieldNode,
   GraphQLError,
@@ -8,16 +10,29 @@ import {
   OperationTypeNode,
   parse,
   type SelectionSetNode,
+  type ValueNode,
+  visit,
 } from 'graphql';
 
 const MAX_TOKENS = 5000;
 const MAX_DEPTH = 15;
 /** After fragments are written out. */
-const MAX_FIELDS = 2000;
+export const MAX_FIELDS = 2000;
 
 /** @throws GraphQLError for text that is no query, a mutation, or one that is too deep or too large */
 export function readDocument(text: string): DocumentNode {
   const document = parse(text, { maxTokens: MAX_TOKENS });
+  requireBounds(document);
+  return visit(document, {
+    Field: (field) => ({ ...field, arguments: field.arguments?.map(asText) ?? [] }),
+    Directive: (directive) =>
+      directive.name.value === 'slice'
+        ? { ...directive, arguments: directive.arguments?.map((each) => asText(each) as ConstArgumentNode) ?? [] }
+        : undefined,
+  });
+}
+
+function requireBounds(document: DocumentNode): void {
   const fragments = new Map(
     document.definitions.flatMap((each) =>
       each.kind === Kind.FRAGMENT_DEFINITION ? [[each.name.value, each.selectionSet] as const] : [],
@@ -29,13 +44,12 @@ export function readDocument(text: string): DocumentNode {
     if (definition.kind !== Kind.OPERATION_DEFINITION)
       throw refused('Only queries and fragments can be sent', definition);
     if (definition.operation !== OperationTypeNode.QUERY) {
-      throw refused('Only queries are answered here: write with the REST interactions', definition);
+      throw refused(`A ${definition.operation} is not answered here, only queries: write with REST`, definition);
     }
     const { depth, fields } = sizeOf(definition.selectionSet, fragments, measured, new Set());
     if (depth > MAX_DEPTH) throw refused(`The query is more than ${MAX_DEPTH} levels deep`, definition);
     if (fields > MAX_FIELDS) throw refused(`The query has more than ${MAX_FIELDS} fields`, definition);
   }
-  return document;
 }
 
 type Size = { readonly depth: number; readonly fields: number };
@@ -57,9 +71,8 @@ function sizeOf(
         inner = measured.get(name) ?? sizeOf(fragment, fragments, measured, new Set([...within, name]));
         measured.set(name, inner);
       }
-    } else {
-      if (selection.kind === Kind.FIELD) refuseIntrospection(selection);
-      if (selection.selectionSet !== undefined) inner = sizeOf(selection.selectionSet, fragments, measured, within);
+    } else if (selection.selectionSet !== undefined) {
+      inner = sizeOf(selection.selectionSet, fragments, measured, within);
     }
     const own = selection.kind === Kind.FIELD ? 1 : 0;
     depth = Math.max(depth, inner.depth + own);
@@ -69,15 +82,30 @@ function sizeOf(
   return { depth, fields };
 }
 
-function refuseIntrospection(field: FieldNode): void {
-  if (field.name.value !== '__schema' && field.name.value !== '__type') return;
-  throw refused(
-    'The schema is that of FHIR R4 (https://hl7.org/fhir/R4/graphql.html) and is not described here',
-    field,
-  );
+/** What is no text in these. */
+const TYPED_ARGUMENTS: readonly string[] = ['_count', '_offset', 'optional', 'includeDeprecated'];
+
+/** R4 writes values as names and numbers where texts are meant: `name(use: official)`, `_id: [1, 2, example]`. */
+function asText<T extends ArgumentNode>(argument: T): T {
+  if (TYPED_ARGUMENTS.includes(argument.name.value)) return argument;
+  return { ...argument, value: textOf(argument.value) };
 }
 
-function refused(message: string, node: FieldNode | DocumentNode['definitions'][number]): GraphQLError {
+function textOf(node: ValueNode): ValueNode {
+  switch (node.kind) {
+    case Kind.LIST:
+      return { ...node, values: node.values.map(textOf) };
+    case Kind.BOOLEAN:
+    case Kind.ENUM:
+    case Kind.FLOAT:
+    case Kind.INT:
+      return { kind: Kind.STRING, value: String(node.value), ...(node.loc === undefined ? {} : { loc: node.loc }) };
+    default:
+      return node;
+  }
+}
+
+export function refused(message: string, node: FieldNode | ArgumentNode | DocumentNode['definitions'][number]) {
   return new GraphQLError(message, { nodes: [node] });
 }
 

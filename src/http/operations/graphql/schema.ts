@@ -1,52 +1,60 @@
 /**
  * The GraphQL schema of R4, as far as one query can see it: the root fields, the reverse look-ups and the types of its
- * fragments are those that the query names, so a schema has some dozens of types and not some thousands.
+ * fragments are those that the query names, so a schema has some dozens of whole types and not some hundreds. Other
+ * resource types are there by what every resource has.
  *
  * @see https://hl7.org/fhir/R4/graphql.html
  */
-import type { Reference, Resource } from '@medplum/fhirtypes';
+import type { Reference } from '@medplum/fhirtypes';
 import {
+  DirectiveLocation,
   type DocumentNode,
   GraphQLBoolean,
+  GraphQLDirective,
   GraphQLError,
   type GraphQLFieldConfig,
   type GraphQLFieldConfigArgumentMap,
   type GraphQLFieldConfigMap,
-  GraphQLFloat,
   GraphQLID,
+  type GraphQLInputType,
   GraphQLInt,
+  GraphQLInterfaceType,
   GraphQLList,
   GraphQLNonNull,
   GraphQLObjectType,
   type GraphQLOutputType,
+  type GraphQLResolveInfo,
   GraphQLScalarType,
   GraphQLSchema,
   GraphQLString,
-  GraphQLUnionType,
   Kind,
+  specifiedDirectives,
   visit,
 } from 'graphql';
-import type { Definitions, ElementDigest } from '../../../fhir/definitions.ts';
-import type { SearchParameterRegistry } from '../../../fhir/search-parameters.ts';
-import { argumentOf, type GraphReader } from './reader.ts';
+import { writtenNumber } from '../../../fhir/json.ts';
+import { chosen, type PartChooser, textsOf } from './chosen.ts';
+import type { GraphReader } from './reader.ts';
+import type { Slices } from './reshape.ts';
+import { type ArgShape, type FieldShape, QUERY, RESOURCE, SCALARS, type Shapes, type TypeRef } from './shapes.ts';
 
-export type Context = { readonly reader: GraphReader };
+export type Context = { readonly reader: GraphReader; readonly chooser: PartChooser; readonly slices: Slices };
 type Node = Readonly<Record<string, unknown>>;
 type Field = GraphQLFieldConfig<Node, Context>;
 type Fields = GraphQLFieldConfigMap<Node, Context>;
 type Arguments = Readonly<Record<string, unknown>>;
+type Resolver = (source: Node, given: Arguments, context: Context, info: GraphQLResolveInfo) => unknown;
 
 /** What a query names. */
 type Named = { readonly fields: ReadonlySet<string>; readonly types: ReadonlySet<string> };
 
-export function schemasOf(registry: SearchParameterRegistry): (document: DocumentNode) => GraphQLSchema {
+export function schemasOf(shapes: Shapes): (document: DocumentNode) => GraphQLSchema {
   const made = new Map<string, GraphQLSchema>();
   return (document) => {
-    const named = namesIn(document, registry.definitions);
+    const named = namesIn(document, shapes);
     const key = [...named.fields, '', ...named.types].join(' ');
     let schema = made.get(key);
     if (schema === undefined) {
-      schema = new SchemaBuilder(registry, named).build();
+      schema = new SchemaBuilder(shapes, named).build();
       if (made.size >= MAX_SCHEMAS) made.delete(made.keys().next().value as string);
       made.set(key, schema);
     }
@@ -56,254 +64,183 @@ export function schemasOf(registry: SearchParameterRegistry): (document: Documen
 
 const MAX_SCHEMAS = 20;
 
-const ROOT_FIELD = /^([A-Z][A-Za-z]+?)(List|Connection)?$/;
-
-function namesIn(document: DocumentNode, definitions: Definitions): Named {
+function namesIn(document: DocumentNode, shapes: Shapes): Named {
   const fields = new Set<string>();
   const types = new Set<string>();
   visit(document, {
     Field: ({ name }) => {
-      const type = ROOT_FIELD.exec(name.value)?.[1];
-      if (definitions.isResourceType(name.value) || (type !== undefined && definitions.isResourceType(type))) {
-        fields.add(name.value);
-      }
+      const shape = shapes.rootField(name.value);
+      if (shape === undefined) return;
+      fields.add(name.value);
+      if (shape.answer.kind === 'read' || shape.answer.kind === 'search') types.add(shape.answer.type);
     },
     NamedType: ({ name }) => {
-      if (definitions.isResourceType(name.value)) types.add(name.value);
+      if (shapes.isResourceType(name.value)) types.add(name.value);
     },
   });
   return { fields: new Set([...fields].sort()), types: new Set([...types].sort()) };
 }
 
-const SCALARS: Readonly<Record<string, GraphQLScalarType>> = {
-  boolean: GraphQLBoolean,
-  decimal: GraphQLFloat,
-  integer: GraphQLInt,
-  positiveInt: GraphQLInt,
-  unsignedInt: GraphQLInt,
-  id: GraphQLID,
-};
-
 class SchemaBuilder {
-  readonly #registry: SearchParameterRegistry;
-  readonly #definitions: Definitions;
+  readonly #shapes: Shapes;
   readonly #named: Named;
-  readonly #objects = new Map<string, GraphQLObjectType<Node, Context>>();
-  readonly #connections = new Map<string, GraphQLObjectType<unknown, Context>>();
-  readonly #arguments = new Map<string, GraphQLFieldConfigArgumentMap>();
-  #anyResource: GraphQLOutputType | undefined;
+  readonly #types = new Map<string, GraphQLOutputType>();
 
-  constructor(registry: SearchParameterRegistry, named: Named) {
-    this.#registry = registry;
-    this.#definitions = registry.definitions;
+  constructor(shapes: Shapes, named: Named) {
+    this.#shapes = shapes;
     this.#named = named;
   }
 
   build(): GraphQLSchema {
     const fields: Fields = {};
     for (const name of this.#named.fields) {
-      const field = this.#rootField(name);
-      if (field !== undefined) fields[name] = field;
+      const shape = this.#shapes.rootField(name);
+      if (shape !== undefined) fields[name] = this.#field(shape);
     }
     // A query type needs a field; this one is there for a query that names none that exists.
     if (Object.keys(fields).length === 0) fields._none = { type: GraphQLString, resolve: () => null };
-    const query = new GraphQLObjectType({ name: 'Query', fields });
-    return new GraphQLSchema({ query, assumeValid: true });
+    const query = new GraphQLObjectType({ name: QUERY, fields });
+    const types = this.#shapes.resourceTypes.map((type) => this.#object(type));
+    const directives = [...specifiedDirectives, ...RESHAPING];
+    return new GraphQLSchema({ query, types: [...types, ...SCALAR_TYPES.values()], directives, assumeValid: true });
   }
 
-  #rootField(name: string): Field | undefined {
-    if (this.#definitions.isResourceType(name)) {
-      return {
-        type: this.#object(name),
-        args: { id: { type: new GraphQLNonNull(GraphQLID) } },
-        resolve: (_source, { id }: Arguments, { reader }) => reader.read(name, String(id)),
-      };
-    }
-    const [, type = '', kind] = ROOT_FIELD.exec(name) ?? [];
-    return kind === undefined ? undefined : this.#searchField(type, kind, undefined);
-  }
-
-  /** @param of the type whose instances are referred to; undefined at the root */
-  #searchField(type: string, kind: string, of: string | undefined): Field {
-    const references = of === undefined ? [] : this.#referencesTo(of, type);
-    const args =
-      of === undefined ? this.#searchArguments(type) : { ...this.#searchArguments(type), _reference: REQUIRED };
+  #field({ name, type, args, answer }: FieldShape): Field {
+    const resolve = this.#resolver(name, answer);
     return {
-      type: kind === 'List' ? new GraphQLList(this.#object(type)) : this.#connection(type),
-      args,
-      resolve: (source, given: Arguments, { reader }) => {
-        const { _reference, ...search } = given;
-        const about =
-          of === undefined
-            ? undefined
-            : { parameter: String(_reference), allowed: references, of: `${of}/${source.id}` };
-        return kind === 'List' ? reader.list(type, search, about) : reader.connection(type, search, about);
-      },
+      type: this.#output(type),
+      args: this.#argumentsOf(args),
+      ...(resolve === undefined ? {} : { resolve: slicing(resolve) }),
     };
   }
 
-  #referencesTo(of: string, type: string): readonly string[] {
-    return [...this.#registry.of(type).values()]
-      .filter(({ kind, targets }) => kind === 'reference' && (targets.length === 0 || targets.includes(of)))
-      .map(({ code }) => argumentOf(code));
-  }
-
-  #searchArguments(type: string): GraphQLFieldConfigArgumentMap {
-    let found = this.#arguments.get(type);
-    if (found === undefined) {
-      found = { _count: { type: GraphQLInt }, _sort: { type: GraphQLString }, _cursor: { type: GraphQLString } };
-      for (const { code } of this.#registry.of(type).values()) found[argumentOf(code)] = { type: GraphQLString };
-      this.#arguments.set(type, found);
+  #resolver(name: string, answer: FieldShape['answer']): Resolver | undefined {
+    switch (answer.kind) {
+      case 'element':
+        return undefined;
+      case 'decimal':
+        return (source) => writtenNumber(source, name);
+      case 'part':
+        return (source, given, { chooser }) => chosen(source[name], given, chooser);
+      case 'referred':
+        return (source, { optional, type }, { reader }) =>
+          reader.referred(source as object as Reference, { types: textsOf(type), optional: optional === true });
+      case 'read':
+        return (_source, { id }, { reader }) => reader.read(name, String(id));
+      case 'search': {
+        const { type, form, of } = answer;
+        const allowed = of === undefined ? [] : this.#shapes.referencesTo(of, type);
+        return (source, { _reference, ...search }, { reader }) => {
+          const about =
+            of === undefined ? undefined : { parameter: String(_reference), allowed, of: `${of}/${source.id}` };
+          return form === 'List' ? reader.list(type, search, about) : reader.connection(type, search, about);
+        };
+      }
     }
-    return found;
   }
 
-  #connection(type: string): GraphQLObjectType<unknown, Context> {
-    const known = this.#connections.get(type);
-    if (known !== undefined) return known;
-    const edge = new GraphQLObjectType({
-      name: `${type}Edge`,
-      fields: { mode: { type: GraphQLString }, score: { type: GraphQLFloat }, resource: { type: this.#object(type) } },
-    });
-    const connection = new GraphQLObjectType<unknown, Context>({
-      name: `${type}Connection`,
-      fields: {
-        count: { type: GraphQLInt },
-        pagesize: { type: GraphQLInt },
-        edges: { type: new GraphQLList(edge) },
-        next: { type: GraphQLString },
-      },
-    });
-    this.#connections.set(type, connection);
-    return connection;
+  #output({ name, list }: TypeRef): GraphQLOutputType {
+    const type = SCALAR_TYPES.get(name) ?? this.#object(name);
+    return list === true ? new GraphQLList(type) : type;
   }
 
-  /** @param path a type, or an element with content of its own */
-  #object(path: string): GraphQLObjectType<Node, Context> {
-    let object = this.#objects.get(path);
+  #object(name: string): GraphQLObjectType<Node, Context> | GraphQLInterfaceType {
+    let object = this.#types.get(name) as GraphQLObjectType<Node, Context> | GraphQLInterfaceType | undefined;
     if (object === undefined) {
-      object = new GraphQLObjectType<Node, Context>({ name: nameOf(path), fields: () => this.#fieldsOf(path) });
-      this.#objects.set(path, object);
+      object = name === RESOURCE ? this.#anyResource() : this.#made(name);
+      this.#types.set(name, object);
     }
     return object;
   }
 
-  #fieldsOf(path: string): Fields {
-    const fields: Fields = {};
-    const isResource = this.#definitions.isResourceType(path);
-    if (isResource) fields.resourceType = { type: GraphQLString };
-    for (const element of this.#definitions.elementsOf(path)) this.#addElement(element, fields);
-    if (path === 'Reference') fields.resource = this.#referredField();
-    if (isResource) {
-      for (const name of this.#named.fields) {
-        const [, type = '', kind] = ROOT_FIELD.exec(name) ?? [];
-        if (kind !== undefined && this.#referencesTo(path, type).length > 0) {
-          fields[name] = this.#searchField(type, kind, path);
-        }
-      }
-    }
-    return fields;
+  #anyResource(): GraphQLInterfaceType {
+    return new GraphQLInterfaceType<Node, Context>({
+      name: RESOURCE,
+      fields: () => this.#fields(this.#shapes.resourceFields),
+      resolveType: (value) => String((value as Node).resourceType),
+    });
   }
 
-  #addElement(element: ElementDigest, fields: Fields): void {
-    const name = element.path.slice(element.path.lastIndexOf('.') + 1);
-    for (const { code } of element.types.length === 0 ? [{ code: '' }] : element.types) {
-      const key = name.endsWith('[x]') ? `${name.slice(0, -3)}${code.charAt(0).toUpperCase()}${code.slice(1)}` : name;
-      const type = this.#typeOf(element, code);
-      const isList = element.max > 1;
-      fields[key] = isList
-        ? { type: new GraphQLList(type), args: this.#listArguments(element, code), resolve: listOf(key) }
-        : { type };
-      if (isPrimitive(code) && element.bare !== true) {
-        const beside = this.#object('Element');
-        fields[`_${key}`] = { type: isList ? new GraphQLList(beside) : beside };
-      }
-    }
+  #made(name: string): GraphQLObjectType<Node, Context> {
+    const isResource = this.#shapes.isResourceType(name);
+    return new GraphQLObjectType<Node, Context>({
+      name,
+      fields: () => this.#fields(isResource ? this.#resourceFields(name) : this.#partFields(name)),
+      ...(isResource ? { interfaces: () => [this.#object(RESOURCE) as GraphQLInterfaceType] } : {}),
+    });
   }
 
-  #typeOf(element: ElementDigest, code: string): GraphQLOutputType {
-    if (element.contentReference !== undefined) return this.#object(element.contentReference);
-    if (code === 'Resource') return this.#resource();
-    if (code === 'BackboneElement' || code === 'Element') return this.#object(element.path);
-    return isPrimitive(code) ? (SCALARS[code] ?? GraphQLString) : this.#object(code);
+  #partFields(name: string): readonly FieldShape[] {
+    const fields = this.#shapes.fieldsOf(name);
+    return fields.length > 0 ? fields : this.#shapes.pageFields(name);
   }
 
-  /** `_count`, `_offset`, and for each plain element of the items the value that it must have. */
-  #listArguments(element: ElementDigest, code: string): GraphQLFieldConfigArgumentMap {
-    const args: GraphQLFieldConfigArgumentMap = { _count: { type: GraphQLInt }, _offset: { type: GraphQLInt } };
-    if (isPrimitive(code) || code === 'Resource') return args;
-    const path = element.contentReference ?? (code === 'BackboneElement' || code === 'Element' ? element.path : code);
-    for (const child of this.#definitions.elementsOf(path)) {
-      const [only, ...others] = child.types;
-      if (only === undefined || others.length > 0 || !isPrimitive(only.code) || child.max > 1) continue;
-      args[child.path.slice(child.path.lastIndexOf('.') + 1)] = { type: GraphQLString };
-    }
-    return args;
+  #resourceFields(name: string): readonly FieldShape[] {
+    if (!this.#named.types.has(name)) return this.#shapes.resourceFields;
+    const reverse = [...this.#named.fields].flatMap((field) => this.#shapes.reverseField(name, field) ?? []);
+    return [...this.#shapes.fieldsOf(name), ...reverse];
   }
 
-  #referredField(): Field {
-    return {
-      type: this.#resource(),
-      args: { optional: { type: GraphQLBoolean }, type: { type: NAME } },
-      resolve: (source, { optional, type }: Arguments, { reader }) =>
-        reader.referred(source as Reference, {
-          ...(type === undefined ? {} : { type: String(type) }),
-          optional: optional === true,
-        }),
-    };
+  #fields(shapes: readonly FieldShape[]): Fields {
+    return Object.fromEntries(shapes.map((shape) => [shape.name, this.#field(shape)]));
   }
 
-  /** Of the types that the query has fragments for: of others nothing could be asked. */
-  #resource(): GraphQLOutputType {
-    if (this.#anyResource === undefined) {
-      const types = this.#named.types.size === 0 ? ['Basic'] : [...this.#named.types];
-      this.#anyResource = new GraphQLUnionType({
-        name: 'Resource',
-        types: () => types.map((type) => this.#object(type)),
-        resolveType: (value) => (value as Resource).resourceType,
-      });
-    }
-    return this.#anyResource;
+  #argumentsOf(args: readonly ArgShape[]): GraphQLFieldConfigArgumentMap {
+    return Object.fromEntries(args.map(({ name, type }) => [name, { type: this.#input(type) }]));
+  }
+
+  #input({ name, list, required }: TypeRef): GraphQLInputType {
+    const scalar = SCALAR_TYPES.get(name) as GraphQLScalarType;
+    const type = list === true ? new GraphQLList(scalar) : scalar;
+    return required === true ? new GraphQLNonNull(type) : type;
   }
 }
 
-/** Written as a name or as a string: `ConditionList(_reference: patient)`, `resource(type: Practitioner)`. */
-const NAME = new GraphQLScalarType<string, string>({
-  name: 'Name',
-  coerceInputValue: (value) => {
-    if (typeof value === 'string') return value;
-    throw new GraphQLError('A name is needed here');
-  },
-  coerceInputLiteral: (node) => {
-    if (node.kind === Kind.ENUM || node.kind === Kind.STRING) return node.value;
-    throw new GraphQLError('A name is needed here', { nodes: [node] });
-  },
-});
+/** Values of the record are answered as they stand; texts of any of these types are compared and searched as texts. */
+const SCALAR_TYPES: ReadonlyMap<string, GraphQLScalarType> = new Map([
+  ...[GraphQLBoolean, GraphQLID, GraphQLInt, GraphQLString].map((type) => [type.name, type] as const),
+  ...SCALARS.map((name) => [name, plainScalar(name)] as const),
+]);
 
-const REQUIRED = { type: new GraphQLNonNull(NAME) };
-
-function isPrimitive(code: string): boolean {
-  return /^[a-z]/.test(code);
+function plainScalar(name: string): GraphQLScalarType {
+  const text = (value: unknown) => {
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value);
+    throw new GraphQLError(`A ${name} is written as a text`);
+  };
+  return new GraphQLScalarType({
+    name,
+    coerceOutputValue: (value) => value,
+    coerceInputValue: text,
+    coerceInputLiteral: (node) => {
+      if (node.kind === Kind.STRING || node.kind === Kind.INT || node.kind === Kind.FLOAT) return node.value;
+      throw new GraphQLError(`A ${name} is written as a text`, { nodes: [node] });
+    },
+  });
 }
 
-/** `Patient.contact` is PatientContact. */
-function nameOf(path: string): string {
-  return path
-    .split('.')
-    .map((part) => `${part.charAt(0).toUpperCase()}${part.slice(1).replace('[x]', '')}`)
-    .join('');
+/** They change the form of the answer once it is there (reshape.ts). */
+export const RESHAPING: readonly GraphQLDirective[] = [
+  directive('flatten', 'The field is left out, and its fields stand in its place; of a list they become lists.'),
+  directive('first', 'Only the first of the list, and not as a list.'),
+  directive('singleton', 'One value and no list, although something above was flattened. Two values are an error.'),
+  directive('slice', "Each of the list becomes a field of its own: the name, '.', and the FHIRPath's result.", {
+    path: { type: GraphQLString },
+    fhirpath: { type: GraphQLString },
+  }),
+];
+
+function directive(name: string, description: string, args: GraphQLFieldConfigArgumentMap = {}): GraphQLDirective {
+  return new GraphQLDirective({ name, description, args, locations: [DirectiveLocation.FIELD] });
 }
 
-function listOf(key: string): (source: Node, given: Arguments) => unknown {
-  return (source, { _count, _offset, ...wanted }) => {
-    const list = source[key];
-    if (!Array.isArray(list)) return list;
-    const names = Object.keys(wanted);
-    const found =
-      names.length === 0
-        ? list
-        : list.filter((item: Node) => names.every((name) => String(item?.[name]) === wanted[name]));
-    const from = typeof _offset === 'number' ? Math.max(_offset, 0) : 0;
-    return found.slice(from, typeof _count === 'number' ? from + Math.max(_count, 0) : undefined);
+/** Remembers what a @slice needs to know of the values, which the answer need not show. */
+function slicing(resolve: Resolver) {
+  return (source: Node, given: Arguments, context: Context, info: GraphQLResolveInfo): unknown => {
+    const value = resolve(source, given, context, info);
+    if (!(value instanceof Promise)) return context.slices.noted(value, info, context.chooser);
+    return value.then((found) => context.slices.noted(found, info, context.chooser));
   };
 }
+
+/** For fields without a resolver of their own. */
+export const elementField = slicing((source, _given, _context, { fieldName }) => source[fieldName]);
