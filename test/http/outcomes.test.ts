@@ -187,7 +187,7 @@ const cases: readonly (readonly [name: string, send: Send, expected: Expected])[
   [
     'a stale version',
     () => caller.put(`/fhir/Patient/${patientId}`, valid({ id: patientId })).set('if-match', 'W/"9"'),
-    [412, 'conflict', 'MSG_VERSION_AWARE_CONFLICT', 'Patient'],
+    [412, 'conflict', 'MSG_VERSION_AWARE_CONFLICT', 'http.If-Match'],
   ],
   [
     'a condition with several matches',

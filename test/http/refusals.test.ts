@@ -39,6 +39,13 @@ const refused: readonly Refused[] = [
     /line 2|column/,
   ],
   ['an empty body', () => raw('/fhir/Patient', JSON_TYPE, ''), 400, 'required', /empty/],
+  [
+    'no body at all',
+    () => service.http.post('/fhir/Patient').set('authorization', `Bearer ${token}`),
+    400,
+    'required',
+    /empty/,
+  ],
   ['a list instead of a resource', () => raw('/fhir/Patient', JSON_TYPE, '[]'), 400, 'structure', /object/],
   [
     'a repeated key',

@@ -11,13 +11,14 @@ import { requireJsonBody } from '../media-types.ts';
  * @throws Failure `unsupported-media-type`, `invalid` (with line and column for malformed JSON)
  */
 export function resourceInBody(request: FhirRequest, expected: string): Resource {
-  requireJsonBody(request.headers['content-type']);
+  // First: who sends no body often names no type either.
   if (request.body.length === 0) {
     throw new Failure(
       'invalid',
       issue('required', `The body is empty. Send a ${expected} as JSON`, undefined, 'MSG_RESOURCE_REQUIRED'),
     );
   }
+  requireJsonBody(request.headers['content-type']);
   const value = parseJson(request.body);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Failure(
