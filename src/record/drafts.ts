@@ -37,7 +37,7 @@ export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): 
   const broken = clinicRuleIssues(wellFormed, wellFormed);
   if (issues.length > 0) throw new Failure(refusalOf(issues), [...issues, ...broken]);
   if (broken.length > 0) throw new Failure('business-rule', broken);
-  const byFullUrl = fullUrlsOf(drafts);
+  const byFullUrl = fullUrlsOf(drafts, parts.baseUrls);
   const linked = collectReferences(parts, drafts, byFullUrl);
   return { drafts, byFullUrl, ...linked };
 }

@@ -15,8 +15,13 @@ import type { ResourceKey } from './store.ts';
 
 type ByFullUrl = ReadonlyMap<string, Draft>;
 
-/** @throws Failure `invalid` where two entries have one fullUrl */
-export function fullUrlsOf(drafts: readonly Draft[]): Map<string, Draft> {
+/**
+ * What the entries are called. One that is created under a name below our own bases is meant by `Type/id` too, although
+ * the id that it gets is another.
+ *
+ * @throws Failure `invalid` where two entries have one fullUrl
+ */
+export function fullUrlsOf(drafts: readonly Draft[], baseUrls: readonly string[]): Map<string, Draft> {
   const refusals = new Refusals();
   const byFullUrl = new Map<string, Draft>();
   for (const draft of drafts) {
@@ -30,6 +35,7 @@ export function fullUrlsOf(drafts: readonly Draft[]): Map<string, Draft> {
       );
     }
     byFullUrl.set(fullUrl, draft);
+    if (draft.method === 'POST') byFullUrl.set(relativeTo(baseUrls, fullUrl), draft);
   }
   refusals.throwIfAny();
   return byFullUrl;
@@ -108,7 +114,7 @@ type Named = { readonly draft: Draft; readonly version?: string; readonly fragme
 function entryNamed(byFullUrl: ByFullUrl, from: Draft, reference: string): Named | undefined {
   if (byFullUrl.size === 0) return undefined;
   const whole = byFullUrl.get(reference);
-  if (whole !== undefined) return { draft: whole, fragment: '' };
+  if (whole !== undefined) return { draft: relatively(byFullUrl, from, reference) ?? whole, fragment: '' };
   // Asked about every text that may be a link, and most have neither version nor fragment.
   if (!reference.includes('#') && !reference.includes('/_history/')) {
     const draft = relatively(byFullUrl, from, reference);
@@ -116,7 +122,7 @@ function entryNamed(byFullUrl: ByFullUrl, from: Draft, reference: string): Named
   }
   const [, url = '', version, fragment = ''] = PARTS.exec(reference) ?? [];
   if (url === '') return undefined;
-  const draft = byFullUrl.get(url) ?? relatively(byFullUrl, from, url);
+  const draft = relatively(byFullUrl, from, url) ?? byFullUrl.get(url);
   return draft && { draft, ...(version === undefined ? {} : { version }), fragment };
 }
 

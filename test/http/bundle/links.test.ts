@@ -38,6 +38,8 @@ const forms: readonly (readonly [
     'target',
   ],
   ['an absolute url below our own base', `${BASE}/Patient/7`, undefined, `${BASE}/Patient/7`, 'target'],
+  ['relative to us, as its name below our own base', `${BASE}/Patient/7`, undefined, 'Patient/7', 'target'],
+  ['relative to us, from a urn:uuid', `${BASE}/Patient/7`, UUID, 'Patient/7', 'target'],
   ['a version of an entry', `${THEIRS}/Patient/7`, undefined, `${THEIRS}/Patient/7/_history/3`, 'target/_history/1'],
   [
     'a version, relative',
@@ -53,6 +55,17 @@ test.each(forms)('a reference that is %s leads to the entry', async (_about, ful
   const [first, second] = await sent('transaction', [post(observation(reference), from), post(someone, fullUrl)]);
   const stored = await read<{ subject: { reference: string } }>(nameOf(first));
   expect(stored.subject.reference).toBe(becomes.replace('target', nameOf(second)));
+});
+
+test('a name below our own base is not meant by what is relative to another server', async () => {
+  const [theirs, ours, observed] = await sent('transaction', [
+    post(someone, `${THEIRS}/Patient/7`),
+    post(someone, `${BASE}/Patient/7`),
+    post(observation('Patient/7'), `${THEIRS}/Observation/8`),
+  ]);
+  const stored = await read<{ subject: { reference: string } }>(nameOf(observed));
+  expect(stored.subject.reference).toBe(nameOf(theirs));
+  expect(nameOf(ours)).not.toBe(nameOf(theirs));
 });
 
 test('a reference below our own base becomes relative, its version kept, in a single write as well', async () => {
