@@ -137,6 +137,7 @@ export class Shapes {
     const path = this.#allPaths().get(name);
     if (path === undefined) return [];
     const fields = this.#fieldsUnder(path);
+    if (this.#fields.size >= MAX_KEPT) this.#fields.delete(this.#fields.keys().next().value as string);
     this.#fields.set(name, fields);
     return fields;
   }
@@ -256,6 +257,8 @@ export class Shapes {
 }
 
 const MANY = 100;
+/** Types whose fields are kept; all of them have 11,000 fields with 26,000 arguments. */
+const MAX_KEPT = 200;
 const FORMS: readonly SearchForm[] = ['List', 'Connection'];
 
 const FHIRPATH: ArgShape = { name: 'fhirpath', type: { name: 'String' } };
