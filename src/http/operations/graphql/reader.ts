@@ -178,13 +178,21 @@ export class GraphReader {
     };
   }
 
+  /** @throws Failure `forbidden`; `not-supported` for what is kept apart from the record */
+  #requireSearchable(type: string): void {
+    const { scopes } = this.#request.grant;
+    requirePermission(scopes, listed(type), 'search-type');
+    requirePermission(scopes, listed(type), 'read');
+    if (type === 'AuditEvent') {
+      throw new Failure('invalid', issue('not-supported', 'AuditEvents are searched by REST: GET AuditEvent?…'));
+    }
+  }
+
   async #page(
     place: Place,
     counts: boolean,
   ): Promise<{ resources: Resource[]; passed: number; total: number | undefined; next: string | undefined }> {
-    const { scopes } = this.#request.grant;
-    requirePermission(scopes, listed(place.type), 'search-type');
-    requirePermission(scopes, listed(place.type), 'read');
+    this.#requireSearchable(place.type);
     const at = place.at ?? (await this.#passed(place));
     const isBehind = place.offset > 0 && at === undefined;
     // Behind the last match there is nothing, but there is a total.

@@ -47,22 +47,29 @@ type Resolver = (source: Node, given: Arguments, context: Context, info: GraphQL
 /** What a query names. */
 type Named = { readonly fields: ReadonlySet<string>; readonly types: ReadonlySet<string> };
 
+/** Schemas are kept by what queries name, since clients ask the same again; so many whole resource types at most. */
 export function schemasOf(shapes: Shapes): (document: DocumentNode) => GraphQLSchema {
-  const made = new Map<string, GraphQLSchema>();
+  const made = new Map<string, { readonly schema: GraphQLSchema; readonly types: number }>();
+  let types = 0;
   return (document) => {
     const named = namesIn(document, shapes);
     const key = [...named.fields, '', ...named.types].join(' ');
-    let schema = made.get(key);
-    if (schema === undefined) {
-      schema = new SchemaBuilder(shapes, named).build();
-      if (made.size >= MAX_SCHEMAS) made.delete(made.keys().next().value as string);
-      made.set(key, schema);
+    const known = made.get(key);
+    if (known !== undefined) return known.schema;
+    const schema = new SchemaBuilder(shapes, named).build();
+    made.set(key, { schema, types: named.types.size + 1 });
+    types += named.types.size + 1;
+    for (const [oldest, { types: fewer }] of made) {
+      if (types <= MAX_TYPES_KEPT || oldest === key) break;
+      made.delete(oldest);
+      types -= fewer;
     }
     return schema;
   };
 }
 
-const MAX_SCHEMAS = 20;
+/** A schema takes about 1.3 MB, and 0.2 MB for each whole type. */
+const MAX_TYPES_KEPT = 60;
 
 function namesIn(document: DocumentNode, shapes: Shapes): Named {
   const fields = new Set<string>();
