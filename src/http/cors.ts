@@ -21,6 +21,7 @@ const EXPOSED = [
   'Retry-After',
   'WWW-Authenticate',
   'X-Audit-Event-Id',
+  'X-Correlation-Id',
   'X-Request-Id',
   'X-Security-Context',
 ].join(', ');

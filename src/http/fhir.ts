@@ -50,7 +50,8 @@ export async function serveFhir(
   const startedAt = performance.now();
   const { trail } = service.clinic;
   trail.begun();
-  const requestId = requestIdOf(request.headers['x-request-id']);
+  const givenId = request.headers['x-request-id'];
+  const requestId = requestIdOf(givenId);
   const target = targetOf(request.method ?? 'GET', request.url ?? '/');
   const attempt: Attempt = { context: contextOf(service.clinic, request, requestId), target };
   let answer: FhirAnswer;
@@ -68,7 +69,8 @@ export async function serveFhir(
   } finally {
     trail.ended();
   }
-  send(response, answer, requestId, corsHeaders(service.corsOrigins, request.headers));
+  const headers = { ...requestHeaders(requestId, givenId), ...corsHeaders(service.corsOrigins, request.headers) };
+  send(response, answer, headers);
   service.log.answered({
     requestId,
     method: request.method ?? '',
@@ -234,20 +236,15 @@ function refusalEvent({ context, target, interaction }: Attempt, { status, issue
   );
 }
 
-function send(
-  response: ServerResponse,
-  answer: FhirAnswer,
-  requestId: string,
-  cors: Readonly<Record<string, string>> | undefined,
-): void {
+/** @param more than the answer has, whatever it is */
+function send(response: ServerResponse, answer: FhirAnswer, more: Readonly<Record<string, string>>): void {
   const headers: Record<string, string | number> = {
-    'x-request-id': requestId,
+    ...more,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     'content-security-policy': "default-src 'none'",
   };
   if (answer.audit.length > 0) headers['x-audit-event-id'] = (answer.audit[0] as { eventId: string }).eventId;
-  if (cors !== undefined) Object.assign(headers, cors);
   if (answer.headers !== undefined) Object.assign(headers, answer.headers);
   if (answer.body === undefined) {
     if (answer.status !== 204 && answer.status !== 304) headers['content-length'] = 0;
@@ -259,6 +256,12 @@ function send(
   headers['content-length'] = bytes;
   // As many bytes as characters is plain ASCII, which needs no encoder.
   response.writeHead(answer.status, headers).end(answer.body, bytes === answer.body.length ? 'latin1' : 'utf8');
+}
+
+/** Whose own id for the request is not one for our records gets it back beside ours. @see https://hl7.org/fhir/R4/http.html#custom */
+function requestHeaders(requestId: string, given: string | string[] | undefined): Record<string, string> {
+  const isOurs = given === undefined || given === requestId;
+  return { 'x-request-id': requestId, ...(isOurs ? {} : { 'x-correlation-id': String(given) }) };
 }
 
 function requestIdOf(given: string | string[] | undefined): string {

@@ -373,6 +373,7 @@ test.each([
   const { headers } = await service.http.get('/fhir/Patient/1').set('x-request-id', id).expect(401);
   expect(headers['x-request-id'] === id).toBe(kept);
   expect(headers['x-request-id']).toMatch(/^[A-Za-z0-9._-]{1,128}$/);
+  expect(headers['x-correlation-id']).toBe(kept ? undefined : id);
 });
 
 test('another clinic is not found, and this one is reached by its name as well', async () => {

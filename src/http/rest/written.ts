@@ -90,8 +90,9 @@ export type PreferredReturn = 'minimal' | 'representation' | 'OperationOutcome';
 
 /** What `Prefer: return=…` asks for; the representation when it asks nothing. */
 export function preferredReturn(prefer: string | string[] | undefined): PreferredReturn {
-  const wanted = /(?:^|[,;\s])return\s*=\s*"?(minimal|OperationOutcome)\b/.exec(String(prefer ?? ''))?.[1];
-  return (wanted as PreferredReturn | undefined) ?? 'representation';
+  const wanted = /(?:^|[,;\s])return\s*=\s*"?(minimal|OperationOutcome)\b/i.exec(String(prefer ?? ''))?.[1];
+  if (wanted === undefined) return 'representation';
+  return wanted.toLowerCase() === 'minimal' ? 'minimal' : 'OperationOutcome';
 }
 
 /** What the headers of an update, patch or deletion ask of the version that is there. @throws Failure `invalid` */

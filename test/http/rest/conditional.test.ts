@@ -254,6 +254,7 @@ describe('what a write is answered with', () => {
     ['return=minimal', undefined],
     ['return=OperationOutcome', 'OperationOutcome'],
     ['respond-async, return=minimal', undefined],
+    ['Return=Minimal', undefined],
   ];
   test.each(prefers)('Prefer: %s on create and update', async (prefer, resourceType) => {
     const preferred = (test: Test) => (prefer === undefined ? test : test.set('prefer', prefer));
