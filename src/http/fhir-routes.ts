@@ -5,7 +5,8 @@ import { createValidator } from '../fhir/validation/validator.ts';
 import type { FhirXml } from '../fhir/xml.ts';
 import type { Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
-import { graphqlRoutes } from './operations/graphql.ts';
+import { graphqlRoutes, graphqlService } from './operations/graphql.ts';
+import { withGraphql } from './operations/graphql-of-operation.ts';
 import { operationRoutes } from './operations/operation-routes.ts';
 import { planDefinitionApply } from './operations/plan-definition-apply.ts';
 import { recordOperations } from './operations/record-operations.ts';
@@ -56,6 +57,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
     '/:type/:id/_history': { GET: historyInstance(registry) },
     '/:type/:id/_history/:version': { GET: withView(vread, definitions) },
   };
+  const graphqls = graphqlService(registry);
   const routes: Routes = {
     ...general,
     ...binaryRoutes(general, xml),
@@ -67,8 +69,8 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
     '/AuditEvent/_history': {},
     '/AuditEvent/:id/_history': {},
     '/AuditEvent/:id/_history/:version': {},
-    ...operationRoutes(operations, handling),
-    ...graphqlRoutes(registry),
+    ...withGraphql(operationRoutes(operations, handling), graphqls),
+    ...graphqlRoutes(graphqls),
     '/PlanDefinition/:id/$apply': { POST: planDefinitionApply(handling, registry) },
     '/CarePlan/:id/$record-infusion': { POST: recordInfusionSession(handling) },
     '/CarePlan/:id/$record-integration': { POST: recordIntegrationSession(handling) },

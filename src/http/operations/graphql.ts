@@ -6,6 +6,7 @@
  *
  * @see https://hl7.org/fhir/R4/graphql.html
  */
+import type { Resource } from '@medplum/fhirtypes';
 import { type DocumentNode, execute, GraphQLError, type GraphQLSchema, getOperationAST, validate } from 'graphql';
 import { Failure, issue } from '../../fhir/failure.ts';
 import { operationOutcome } from '../../fhir/outcome.ts';
@@ -26,9 +27,19 @@ import { operationAnswer } from './operation-routes.ts';
 
 const DEFINITION = 'http://hl7.org/fhir/OperationDefinition/Resource-graphql';
 
-export function graphqlRoutes(registry: SearchParameterRegistry): Record<string, Record<string, Interaction>> {
+export type GraphqlService = {
+  readonly registry: SearchParameterRegistry;
+  readonly shapes: Shapes;
+  readonly schemaFor: (document: DocumentNode) => GraphQLSchema;
+  readonly introspection: Introspection;
+};
+
+export function graphqlService(registry: SearchParameterRegistry): GraphqlService {
   const shapes = new Shapes(registry);
-  const service = { registry, shapes, schemaFor: schemasOf(shapes), introspection: new Introspection(shapes) };
+  return { registry, shapes, schemaFor: schemasOf(shapes), introspection: new Introspection(shapes) };
+}
+
+export function graphqlRoutes(service: GraphqlService): Record<string, Record<string, Interaction>> {
   const interaction = (takesBody: boolean): Interaction => ({
     name: 'operation',
     action: 'E',
@@ -36,27 +47,31 @@ export function graphqlRoutes(registry: SearchParameterRegistry): Record<string,
     scopeOfType: false,
     negotiates: true,
     operation: { code: 'graphql', definition: DEFINITION },
-    handle: (request) => graphql(request, service),
+    handle: (request) => {
+      const { type, id } = request.target;
+      return graphql(request, askedBy(request), id === '' ? undefined : { type, id }, service);
+    },
   });
   const methods = { GET: interaction(false), POST: interaction(true) };
   return { '/$graphql': methods, '/:type/:id/$graphql': methods };
 }
 
-type Service = {
-  readonly registry: SearchParameterRegistry;
-  readonly shapes: Shapes;
-  readonly schemaFor: (document: DocumentNode) => GraphQLSchema;
-  readonly introspection: Introspection;
-};
+/** The resource that a query is about: one of the record, or one that is at hand. */
+export type About = { readonly type: string; readonly id: string; readonly resource?: Resource };
 
 /** A valid query, ready to be run. */
 type Prepared = { readonly document: DocumentNode; readonly schema: GraphQLSchema };
 
 type Result = { readonly errors?: readonly GraphQLError[]; readonly data?: unknown };
 
-async function graphql(request: FhirRequest, service: Service): Promise<FhirAnswer> {
-  const asked = askedBy(request);
-  const prepared = prepare(asked, request, service);
+/** Answers a query, about the whole record or one resource. @throws Failure where the record is out of reach */
+export async function graphql(
+  request: FhirRequest,
+  asked: Asked,
+  about: About | undefined,
+  service: GraphqlService,
+): Promise<FhirAnswer> {
+  const prepared = prepare(asked, about, service);
   if ('errors' in prepared) return answer(request, prepared, 400, []);
   const { document, schema } = prepared;
   if (asksForSchema(document, asked.operationName)) {
@@ -64,29 +79,44 @@ async function graphql(request: FhirRequest, service: Service): Promise<FhirAnsw
     return typeof text === 'string' ? answerText(request, text) : answer(request, text, 400, []);
   }
   const chooser = new PartChooser();
-  const reader = new GraphReader(request, service.registry, chooser);
+  const reader = new GraphReader(request, service.registry, chooser, about?.resource);
   const contextValue: Context = { reader, chooser, slices: new Slices() };
   const result = await run(prepared, asked, contextValue);
-  const { type, id } = request.target;
   // Without data at all the query could not even be begun: a variable is missing, or an operation of that name.
   if (result.data === undefined) return answer(request, result, 400, reader.patients);
   const { data, fault } = inForm(result.data, document, asked, schema, contextValue.slices);
   if (fault !== undefined) return answer(request, { errors: [fault] }, 400, reader.patients);
-  // A query about one resource has that resource for its data.
-  const shown = data === null || id === '' ? data : data[type];
-  return answer(request, { ...result, data: shown }, 200, reader.patients);
+  if (about === undefined) return answer(request, { ...result, data }, 200, reader.patients);
+  return aboutAnswer(request, result.errors, data?.[about.type], reader.patients);
+}
+
+/** A query about one resource has that resource for its data. Without it, the answer is that of reading it. */
+function aboutAnswer(
+  request: FhirRequest,
+  given: readonly GraphQLError[] | undefined,
+  data: unknown,
+  patients: readonly string[],
+): FhirAnswer {
+  const errors = given?.map(({ message, nodes, source, positions, path, originalError }) => {
+    const within = path === undefined || path.length < 2 ? {} : { path: path.slice(1) };
+    return new GraphQLError(message, { nodes, source, positions, originalError, ...within });
+  });
+  const refusal = errors?.[0]?.originalError;
+  if (data == null && refusal instanceof Failure) {
+    return answer(request, { errors: errors ?? [] }, refusalOf(refusal, request.context.requestId).status, patients);
+  }
+  return answer(request, { ...(errors === undefined ? {} : { errors }), data }, 200, patients);
 }
 
 function prepare(
   asked: Asked,
-  request: FhirRequest,
-  { shapes, schemaFor }: Service,
+  about: About | undefined,
+  { shapes, schemaFor }: GraphqlService,
 ): Prepared | { errors: GraphQLError[] } {
-  const { type, id } = request.target;
   try {
     const read = readDocument(asked.query);
-    const isAbout = id !== '' && !asksForSchema(read, asked.operationName);
-    const { document, spread } = directed(isAbout ? aboutInstance(read, type, id) : read, shapes);
+    const isAbout = about !== undefined && !asksForSchema(read, asked.operationName);
+    const { document, spread } = directed(isAbout ? aboutInstance(read, about.type, about.id) : read, shapes);
     const schema = schemaFor(document);
     const errors = validate(schema, document, rulesFor(spread), { maxErrors: 20 });
     return errors.length > 0 ? { errors: [...errors] } : { document, schema };
@@ -142,7 +172,7 @@ function answerText(request: FhirRequest, body: string, status = 200, patients: 
 }
 
 /** @throws what was no refusal: an outage is an outage of the whole answer, and a bug is a bug */
-function errorOf(error: GraphQLError, { context, target }: FhirRequest) {
+function errorOf(error: GraphQLError, { context }: FhirRequest) {
   const { originalError, message, locations, path } = error;
   if (originalError !== undefined && !(originalError instanceof Failure) && !(originalError instanceof GraphQLError)) {
     throw originalError;
@@ -152,7 +182,7 @@ function errorOf(error: GraphQLError, { context, target }: FhirRequest) {
   return {
     message,
     ...(locations === undefined ? {} : { locations }),
-    ...(path === undefined ? {} : { path: target.id === '' ? path : path.slice(1) }),
+    ...(path === undefined ? {} : { path }),
     extensions: { resource: operationOutcome(issues) },
   };
 }

@@ -312,3 +312,26 @@ test('versions that a reference names are the ones that are read', async () => {
     { resource: { gender: 'male' } },
   ]);
 });
+
+test('the answer of another operation can be asked about', async () => {
+  const asked = (path: string) => service.as(token).get(`/fhir/${path}`);
+  const lookup = 'CodeSystem/$lookup?system=http://hl7.org/fhir/administrative-gender&code=female';
+  const query = '{display:parameter(name:"display")@first{value:valueString}}';
+  const { body, headers } = await asked(`${lookup}&_graphql=${encodeURIComponent(query)}`).expect(200);
+  expect(body).toEqual({ data: { display: { value: 'Female' } } });
+  expect(headers['content-type']).toMatch(/^application\/json/);
+  const ids = encodeURIComponent('{total entry(_count:1){resource{...on Patient{id}}}}');
+  expect((await asked(`Patient/p2/$everything?_graphql=${ids}`).expect(200)).body.data.entry).toEqual([
+    { resource: { id: 'p2' } },
+  ]);
+  expect((await asked(`${lookup}&_graphql=${encodeURIComponent('{x}')}`).expect(400)).body.errors).toHaveLength(1);
+  expect((await asked(`CodeSystem/$lookup?_graphql=${ids}`)).body.resourceType).toBe('OperationOutcome');
+});
+
+test('a query about a resource that is not there is answered as reading it', async () => {
+  const { body } = await ask('{ id }', {}, '/fhir/Patient/none/$graphql').expect(404);
+  expect(body.data).toBeUndefined();
+  expect(body.errors[0].extensions.resource.issue[0].code).toBe('not-found');
+  const few = await service.token('system/Observation.rs');
+  await ask('{ id }', {}, '/fhir/Patient/p1/$graphql', few).expect(403);
+});

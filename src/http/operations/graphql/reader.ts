@@ -47,6 +47,7 @@ export class GraphReader {
   readonly #request: FhirRequest;
   readonly #registry: SearchParameterRegistry;
   readonly #chooser: PartChooser;
+  readonly #about: Resource | undefined;
   readonly #patients = new Set<string>();
   readonly #reads = new Map<string, Promise<Resource | undefined>>();
   /** Contained resources, by the reference to them. */
@@ -54,10 +55,13 @@ export class GraphReader {
   #searches = 0;
   #resources = 0;
 
-  constructor(request: FhirRequest, registry: SearchParameterRegistry, chooser: PartChooser) {
+  /** @param about a resource that is at hand, and is what a read without an id reads */
+  constructor(request: FhirRequest, registry: SearchParameterRegistry, chooser: PartChooser, about?: Resource) {
     this.#request = request;
     this.#registry = registry;
     this.#chooser = chooser;
+    this.#about = about;
+    if (about !== undefined) this.#linkContained(about);
   }
 
   /** Everybody about whom something was read. */
@@ -67,6 +71,7 @@ export class GraphReader {
 
   /** @throws Failure `forbidden`; `not-found` for what is not there or is hidden */
   async read(type: string, id: string): Promise<Resource> {
+    if (this.#about !== undefined && id === '') return this.#about;
     requirePermission(this.#request.grant.scopes, listed(type), 'read');
     const resource = await this.#readOnce(type, id);
     if (resource !== undefined) return resource;
