@@ -86,8 +86,8 @@ export class GraphReader {
   async list(type: string, given: Arguments, about: About | undefined): Promise<Resource[]> {
     const place = this.#place(type, given, about, MAX_PAGE);
     const page = await this.#page(place, false);
-    const isWhole = given._count != null || given._cursor != null || given.cursor != null;
-    if (page.next === undefined || isWhole) return page.resources;
+    const isPart = given._count != null || given._cursor != null || given.cursor != null;
+    if (page.next === undefined || isPart) return page.resources;
     throw tooCostly(`a list of more than ${MAX_PAGE} ${type}; use ${type}Connection, or _count`);
   }
 
