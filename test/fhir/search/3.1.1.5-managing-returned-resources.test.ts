@@ -199,8 +199,10 @@ test('the self link of a search is the same search', () => {
         throw error;
       }
       const again = parseSearch(type, selfLink(query), registry, { strict: true, now });
+      // What is used may still be worth a warning; what was left out is not in the link.
       const { cursor: _, ignored: __, ...rest } = query;
-      expect(again).toEqual({ ...rest, ignored: [] });
+      const { ignored: ___, ...same } = again;
+      expect(same).toEqual(rest);
     }),
     { numRuns: 300 },
   );
