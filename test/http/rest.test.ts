@@ -219,15 +219,18 @@ test('following the next links of a search gives every match once', async () => 
   const expected = new Set<string>();
   for (let i = 0; i < 7; i++) expected.add((await as().post('/fhir/Observation', weightOf(other, 60 + i))).body.id);
   const seen: string[] = [];
+  const relations: (string | undefined)[] = [];
   let url: string | undefined = `/fhir/Observation?patient=${other}&_count=3`;
   while (url !== undefined) {
     const { body } = await as().get(url).expect(200);
     const page = body as Bundle;
     seen.push(...(page.entry ?? []).map(({ resource }) => resource?.id as string));
+    relations.push(page.link?.map(({ relation }) => relation).join(' '));
     url = page.link?.find(({ relation }) => relation === 'next')?.url.replace(BASE, '/fhir');
   }
   expect(seen).toHaveLength(7);
   expect(new Set(seen)).toEqual(expected);
+  expect(relations).toEqual(['self next', 'self first next', 'self first']);
 });
 
 test('an included resource is marked as such, and left out where the token could not read it', async () => {

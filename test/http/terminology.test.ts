@@ -229,6 +229,12 @@ describe('ValueSet/$expand', () => {
       { url: `${colourSet.url}`, valueSetVersion: '9' },
       '404 not-found http.url',
     ],
+    [
+      'an unknown version of all codes of a system',
+      'ValueSet/$expand',
+      { url: 'http://hl7.org/fhir/ValueSet/administrative-gender|9' },
+      '404 not-found http.url',
+    ],
     ['an instance that is not there', 'ValueSet/none/$expand', {}, '404 not-found'],
     [
       'all of a system whose content is not here',

@@ -64,8 +64,7 @@ export class ValueSets {
   /** @throws Failure `not-found` */
   async valueSet(canonical: string, place?: string): Promise<ValueSet> {
     const { url, version } = splitCanonical(canonical);
-    const found =
-      (await this.#resources.find('ValueSet', url, version)) ?? (await this.#ofWholeSystem(url)) ?? undefined;
+    const found = (await this.#resources.find('ValueSet', url, version)) ?? (await this.#ofWholeSystem(url, version));
     if (found !== undefined) return found;
     const which = version === undefined ? 'is' : `of the version ${version} is`;
     throw new Failure(
@@ -84,9 +83,9 @@ export class ValueSets {
     }
   }
 
-  async #ofWholeSystem(url: string): Promise<ValueSet | undefined> {
+  async #ofWholeSystem(url: string, version: string | undefined): Promise<ValueSet | undefined> {
     const system = await this.#resources.systemOfAllCodes(url);
-    if (system?.url === undefined) return undefined;
+    if (system?.url === undefined || (version !== undefined && version !== system.version)) return undefined;
     return {
       resourceType: 'ValueSet',
       url,

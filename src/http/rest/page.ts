@@ -1,7 +1,7 @@
 /** Bundles glued from stored text: the resources in them are not parsed on the way out. */
 import { randomUUID } from 'node:crypto';
 
-export type BundleLink = { readonly relation: 'self' | 'next'; readonly url: string };
+export type BundleLink = { readonly relation: 'self' | 'first' | 'next'; readonly url: string };
 
 export function bundleText(
   type: 'searchset' | 'history',

@@ -84,8 +84,14 @@ export function searchLinks(base: string, query: SearchQuery, next: string | und
   const used = selfLink(query).toString();
   const url = `${base}${pathOf(query)}${used === '' ? '' : `?${used}`}`;
   const at = (cursor: string) => `${url}${used === '' ? '?' : '&'}${CURSOR_PARAMETER}=${encodeURIComponent(cursor)}`;
-  const self: BundleLink = { relation: 'self', url: query.cursor === undefined ? url : at(query.cursor) };
-  return next === undefined ? [self] : [self, { relation: 'next', url: at(next) }];
+  const here: BundleLink[] =
+    query.cursor === undefined
+      ? [{ relation: 'self', url }]
+      : [
+          { relation: 'self', url: at(query.cursor) },
+          { relation: 'first', url },
+        ];
+  return next === undefined ? here : [...here, { relation: 'next', url: at(next) }];
 }
 
 function pathOf({ type, compartment }: SearchQuery): string {
