@@ -84,6 +84,16 @@ export function writtenNumber(holder: object, key: string): unknown {
   return digits !== undefined && Object.is(Number(digits), value) ? raw.rawJSON(digits) : value;
 }
 
+/** JSON pointers of the whole numbers that `parseJson` read with a fraction or an exponent (1.0, 1e2). */
+export function* wholeNumbersAsDecimals(value: object, pointer = ''): Generator<string> {
+  if (!holdsDigits.has(value)) return;
+  const digits = digitsOf.get(value);
+  for (const [key, item] of Object.entries(value) as [string, unknown][]) {
+    if (typeof item === 'object' && item !== null) yield* wholeNumbersAsDecimals(item, `${pointer}/${key}`);
+    else if (Number.isInteger(item) && /[.eE]/.test(digits?.get(key) ?? '')) yield `${pointer}/${key}`;
+  }
+}
+
 // JSON.rawJSON and the reviver's third argument are in Node 22 and later, not yet in TypeScript's library.
 const raw = JSON as unknown as { rawJSON(text: string): unknown };
 type Reviver = (this: object, key: string, value: unknown, context: { readonly source?: string }) => unknown;

@@ -1,4 +1,5 @@
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { parseJson } from '../../src/fhir/json.ts';
 import { createValidator } from '../../src/fhir/validation/validator.ts';
 import { type Json, sessionResources, validResources } from '../fixtures/valid-resources.ts';
 
@@ -332,4 +333,21 @@ test.each<[string, () => unknown]>([
   const { user } = process.cpuUsage(start);
   expect(issues.length).toBeLessThanOrEqual(201);
   expect(user / 1000).toBeLessThan(5000);
+});
+
+test('a whole number with a fraction or an exponent is no integer, and may be a decimal', () => {
+  const text = (number: string) =>
+    `{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":{"value":${number}},
+      "component":[{"code":{"text":"y"},"valueInteger":${number}}]}`;
+  for (const number of ['1.0', '1e2']) {
+    expect(findings(parseJson(text(number)))).toEqual(['value Observation.component[0].value.ofType(integer)']);
+  }
+  for (const number of ['1', '-0', '100']) expect(findings(parseJson(text(number)))).toEqual([]);
+});
+
+test.each([
+  ['integers', `{"resourceType":"ExplanationOfBenefit","item":[{"diagnosisSequence":[${'1.0,'.repeat(500_000)}1]}]}`],
+  ['contained resources', `{"resourceType":"Patient","contained":[${'{"id":"a"},'.repeat(300_000)}{}]}`],
+])('very many %s that are wrong in one way are told up to the bound', (_about, text) => {
+  expect(validator.validate(parseJson(text)).length).toBeLessThanOrEqual(201);
 });

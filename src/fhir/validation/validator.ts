@@ -8,12 +8,13 @@
 import { Ajv, type ValidateFunction } from 'ajv';
 import type { Definitions } from '../definitions.ts';
 import { type Issue, issue } from '../failure.ts';
+import { wholeNumbersAsDecimals } from '../json.ts';
 import type { FhirNode, InvariantScope } from './invariant.ts';
 import { invariants } from './invariants.ts';
 import { issuesOf } from './issues.ts';
 import { addFhirKeywords, type InvariantCheck, MAX_FINDINGS, TOP, type TypeCheck } from './keywords.ts';
 import { nearest } from './nearest.ts';
-import { asStep } from './place.ts';
+import { asStep, type Place, placeOf } from './place.ts';
 import { primitives } from './primitives.ts';
 import { formsUnder, schemaOf } from './schema.ts';
 
@@ -54,7 +55,12 @@ export function createValidator(definitions: Definitions): Validator {
     if (!check(node, TOP)) {
       for (const error of check.errors ?? []) issues.push(...issuesOf(error, node, at, definitions));
     }
-    issues.push(...repeatedIds(node, at.expression));
+    for (const findings of [decimalIntegers(node, at, definitions), repeatedIds(node, at.expression)]) {
+      for (const finding of findings) {
+        if (issues.length >= MAX_FINDINGS) return;
+        issues.push(finding);
+      }
+    }
     for (const { value, step, isContained } of nestedResources(node)) {
       if (issues.length >= MAX_FINDINGS) return;
       collect(value, `${at.expression}${step}`, isContained ? (root ?? node) : undefined, issues);
@@ -176,18 +182,26 @@ function hasAnyOf(keys: readonly string[]): (node: FhirNode) => boolean {
   };
 }
 
+/** 1.0 and 1e2 are no integers of FHIR, and could not be said in XML. */
+function* decimalIntegers(node: FhirNode, root: Place, definitions: Definitions): Generator<Issue> {
+  for (const pointer of wholeNumbersAsDecimals(node)) {
+    const { type = '', expression } = placeOf(pointer, root, definitions);
+    if (primitives[type]?.json !== 'integer') continue;
+    yield issue('value', 'A whole number is written without a fraction and without an exponent', expression);
+  }
+}
+
 /** Of two contained resources with one id a reference could mean either. @see https://hl7.org/fhir/R4/references.html#contained */
-function repeatedIds({ contained }: FhirNode, place: string): Issue[] {
-  if (!Array.isArray(contained) || contained.length < 2) return [];
+function* repeatedIds({ contained }: FhirNode, place: string): Generator<Issue> {
+  if (!Array.isArray(contained) || contained.length < 2) return;
   const ids = new Set<unknown>();
-  return contained.flatMap((value: unknown, at) => {
-    if (!isNode(value) || value.id === undefined) return [];
-    const isRepeated = ids.has(value.id);
+  for (const [at, value] of list(contained)) {
+    if (!isNode(value) || value.id === undefined) continue;
+    if (ids.has(value.id)) {
+      yield issue('duplicate', 'Another contained resource has this id', `${place}.contained[${at}].id`);
+    }
     ids.add(value.id);
-    return isRepeated
-      ? [issue('duplicate', 'Another contained resource has this id', `${place}.contained[${at}].id`)]
-      : [];
-  });
+  }
 }
 
 type Nested = { readonly value: unknown; readonly step: string; readonly isContained: boolean };
