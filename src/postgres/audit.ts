@@ -2,8 +2,8 @@
  * The audit trail: rows of requests that no unit of work writes, gathered into common commits, and the reading of all.
  *
  * A commit costs far more than a row in it, so the rows of requests that are answered at the same time share one. A row
- * of a service that is not busy is written at once. Else the rows of half of the requests under way go together, the other
- * half being worked on meanwhile, and no row waits longer than a millisecond for company.
+ * of a service that is not busy is written at once. Else the rows of all requests under way go together, and none waits
+ * longer than three milliseconds for company.
  */
 import type { AuditRow } from '../audit/event.ts';
 import type { AuditReader, RecordedEvent } from '../audit/reader.ts';
@@ -13,8 +13,8 @@ import { Failure, issue } from '../fhir/failure.ts';
 import type { Pool } from './pool.ts';
 
 const MAX_IN_FLIGHT = 2;
-const COMPANY_MS = 1;
-/** Requests under way from which on processor time is worth more than a millisecond. */
+const COMPANY_MS = 3;
+/** Requests under way from which on processor time is worth more than a moment of waiting. */
 const BUSY = 8;
 const MAX_ROWS = 512;
 /** More than this waiting means that the database does not keep up: the next request is refused at once. */
@@ -39,10 +39,10 @@ export function createAuditTrail(pool: Pool): GroupCommit {
   let looksSoon = false;
   let timer: NodeJS.Timeout | undefined;
 
-  /** Writes what waits, if it is half of what is under way; else after a moment. */
+  /** Writes what waits, if nothing else is under way; else after a moment. */
   const look = (): void => {
     if (queue.length === 0 || inFlight >= MAX_IN_FLIGHT) return;
-    if (underWay < BUSY || 2 * queue.length >= underWay) pump();
+    if (underWay < BUSY || queue.length >= underWay) pump();
     else timer ??= setTimeout(pump, COMPANY_MS);
   };
 

@@ -74,7 +74,7 @@ const SETTINGS = {
   fsync: 'on',
   synchronous_commit: 'on',
   // Taken as it is used: the indexes of a clinic of 500 patients fit, and writes need not evict pages.
-  shared_buffers: '256MB',
+  shared_buffers: '512MB',
   max_wal_size: '2GB',
   checkpoint_timeout: '15min',
   jit: 'off',

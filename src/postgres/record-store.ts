@@ -50,14 +50,10 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
   };
   const readCurrent = currentReader(pool);
   const newRids = rowIds();
-  const writeTogether = gathered(
-    (writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes),
-    TOGETHER,
-    {
-      weightOf: ({ change }) => change.versions.length,
-      maxInFlight: 3,
-    },
-  );
+  const writeAll = (writes: readonly StraightWrite[]) => writeAllStraight(pool, clinic, writes);
+  const weightOf = ({ change }: StraightWrite) => change.versions.length;
+  const writeLarge = gathered(writeAll, TOGETHER, { weightOf, maxInFlight: 3 });
+  const writeSmall = gathered(writeAll, SMALL_TOGETHER, { weightOf, maxInFlight: 1 });
   return {
     read: (type, id) => readCurrent({ type, id }),
     readVersion: (type, id, version) => readVersion(shared, type, id, version),
@@ -71,7 +67,7 @@ export function createRecordStore(options: RecordStoreOptions): RecordStore {
     newRids: (count) => newRids(pool, count),
     current: currentRowReader(pool),
     async writeStraight(change: Change, expectation: Expectation) {
-      const answer = await writeTogether({ change, expectation });
+      const answer = await (change.versions.length > SMALL ? writeLarge : writeSmall)({ change, expectation });
       if (answer.status === 'rejected') throw answer.reason;
       return answer.value;
     },
@@ -89,10 +85,11 @@ function terminologyFor(pool: Pool): Terminology {
   return known;
 }
 
-/**
- * Versions in one statement: enough that single writes share its costs and its commit, few enough that sessions do not
- * wait for each other, and that one statement is made while another one runs.
- */
+/** Versions of a write that shares its statement with whatever single writes come meanwhile: a resource or two, with their Provenance. */
+const SMALL = 4;
+/** Versions of single writes in one statement: for them the statement and its commit are what costs. */
+const SMALL_TOGETHER = 400;
+/** Versions of sessions in one statement: few enough that one statement is made while another one runs. */
 const TOGETHER = 72;
 
 type Row = {

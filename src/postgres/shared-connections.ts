@@ -1,5 +1,5 @@
 /**
- * A few connections on which the small statements of all requests go out one behind the other.
+ * A connection on which the small statements of all requests go out one behind the other.
  *
  * A statement of a tenth of a millisecond costs as much again in waking a process for it and in the caches that the next
  * process has to fill. Statements that share a connection are sent without waiting for earlier answers (the pool
@@ -14,8 +14,8 @@ export type SharedConnections = {
   query<R extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<R>>;
 };
 
-/** One for each processor that PostgreSQL is likely to have beside us. */
-const CONNECTIONS = 2;
+/** One PostgreSQL process works off such statements faster than one of ours asks for them. */
+const CONNECTIONS = 1;
 
 /** A connection while statements are under way on it. */
 class Lane {

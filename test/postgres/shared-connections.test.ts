@@ -10,9 +10,9 @@ afterAll(() => database.drop());
 
 const pidOf = 'select pg_backend_pid() as pid';
 
-test('statements that come together share two connections, and each has its own answer', async () => {
+test('statements that come together share the connections, and each has its own answer', async () => {
   const pool = database.clinicPool();
-  const shared = sharedConnections(pool);
+  const shared = sharedConnections(pool, 2);
   const asked = Array.from({ length: 50 }, (_, n) => n);
   const answers = await Promise.all(
     asked.map((n) => shared.query<{ n: number; pid: number }>({ text: `${pidOf}, $1::integer as n`, values: [n] })),
