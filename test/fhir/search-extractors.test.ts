@@ -85,12 +85,29 @@ test('only named queries have no values at all', () => {
 
 const defined = [...definitions.searchParameters, ...US_CORE_SEARCH_PARAMETERS];
 
+/** The parts of a union, where it stands outside of all parentheses. */
+function alternativesOf(expression: string): string[] {
+  const parts: string[] = [];
+  let depth = 0;
+  let from = 0;
+  for (const [at, letter] of [...expression].entries()) {
+    if (letter === '(') depth += 1;
+    else if (letter === ')') depth -= 1;
+    else if (letter === '|' && depth === 0) {
+      parts.push(expression.slice(from, at));
+      from = at + 1;
+    }
+  }
+  return [...parts, expression.slice(from)];
+}
+
 /** What FHIRPath finds for the parameter, through the same conversion of single elements. */
 function foundByFhirPath(parameter: TypeSearchParameter, resource: Resource): string[] {
   const expression = defined.find(({ url }) => url === parameter.url)?.expression as string;
-  // The library takes the name of the type, not Resource, for the root.
+  // The library takes the name of the type, not Resource, for the root. Its union leaves out quantities of one value and
+  // different units, so each alternative is asked for by itself.
   const rooted = expression.replace(/^Resource\./, `${resource.resourceType}.`);
-  const elements = evalFhirPathTyped(rooted, [toTypedValue(resource)]);
+  const elements = alternativesOf(rooted).flatMap((each) => evalFhirPathTyped(each, [toTypedValue(resource)]));
   const rows = rowsOf((sink) => {
     for (const { type, value } of elements) {
       const declared = definitions.isResourceType(type) ? 'Resource' : type;
