@@ -48,7 +48,7 @@ export function stringifyJson(value: unknown): string {
   return JSON.stringify(value, function (this: object, key: string, item: unknown) {
     if (typeof item !== 'number') return item;
     const digits = digitsOf.get(this)?.get(key);
-    return digits !== undefined && Object.is(Number(digits), item) ? raw.rawJSON(digits) : item;
+    return digits !== undefined && Object.is(Number(digits), item) ? numberAsWritten(digits) : item;
   });
 }
 
@@ -81,7 +81,7 @@ export function carryJson(from: object, fromKey: string, to: object, toKey: stri
 export function writtenNumber(holder: object, key: string): unknown {
   const value = (holder as Record<string, unknown>)[key];
   const digits = typeof value === 'number' ? digitsOf.get(holder)?.get(key) : undefined;
-  return digits !== undefined && Object.is(Number(digits), value) ? raw.rawJSON(digits) : value;
+  return digits !== undefined && Object.is(Number(digits), value) ? numberAsWritten(digits) : value;
 }
 
 /** JSON pointers of the whole numbers that `parseJson` read with a fraction or an exponent (1.0, 1e2). */
@@ -92,6 +92,11 @@ export function* wholeNumbersAsDecimals(value: object, pointer = ''): Generator<
     if (typeof item === 'object' && item !== null) yield* wholeNumbersAsDecimals(item, `${pointer}/${key}`);
     else if (Number.isInteger(item) && /[.eE]/.test(digits?.get(key) ?? '')) yield `${pointer}/${key}`;
   }
+}
+
+/** A number that JSON.stringify writes with the digits of `text`, which must be one of JSON (JSON.rawJSON). */
+export function numberAsWritten(text: string): unknown {
+  return raw.rawJSON(text);
 }
 
 // JSON.rawJSON and the reviver's third argument are in Node 22 and later, not yet in TypeScript's library.

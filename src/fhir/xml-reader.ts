@@ -6,7 +6,7 @@
  */
 import { type SaxesAttributeNS, SaxesParser, type SaxesTagNS } from 'saxes';
 import { Failure, issue } from './failure.ts';
-import { MAX_JSON_DEPTH } from './json.ts';
+import { MAX_JSON_DEPTH, numberAsWritten } from './json.ts';
 import { FHIR_NAMESPACE, XHTML_NAMESPACE, type XmlChild, type XmlLayout, type XmlLayouts } from './xml-layout.ts';
 
 /** More than a Bundle of 10 MB has whose elements say something. */
@@ -300,17 +300,15 @@ function closeLists({ value, layout }: Extract<Frame, { kind: 'content' }>): voi
   }
 }
 
-// JSON.rawJSON is in Node 22 and later, not yet in TypeScript's library.
-const raw = JSON as unknown as { rawJSON(text: string): unknown };
 const NUMBERS: ReadonlySet<string> = new Set(['integer', 'positiveInt', 'unsignedInt']);
 
 /** As JSON has it, digit by digit; a text that is no such value stays one, for the validator to refuse. */
 function primitiveOf(type: string, text: string): unknown {
   if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
-  if (type === 'decimal') return DECIMAL.test(text) ? raw.rawJSON(text) : text;
+  if (type === 'decimal') return DECIMAL.test(text) ? numberAsWritten(text) : text;
   if (!NUMBERS.has(type)) return text;
   const digits = text.startsWith('+') ? text.slice(1) : text;
-  return /^-?(?:0|[1-9]\d*)$/.test(digits) ? raw.rawJSON(digits) : text;
+  return /^-?(?:0|[1-9]\d*)$/.test(digits) ? numberAsWritten(digits) : text;
 }
 
 const DECIMAL = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;

@@ -11,9 +11,10 @@ import { compartmentParameters } from '../fhir/compartments.ts';
 import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
 import { OPEN_HIGH, OPEN_LOW } from '../fhir/search-values.ts';
 import type { EverythingQuery } from '../record/everything.ts';
-import type { EverythingPage, StoredResource } from '../record/record.ts';
+import type { EverythingPage } from '../record/record.ts';
 import { numberArray, textArray } from './arrays.ts';
 import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
+import { SERVED, type ServedRow, served } from './stored-row.ts';
 
 export type EverythingReader = (query: EverythingQuery) => Promise<EverythingPage>;
 
@@ -37,7 +38,7 @@ export function everythingReader(
     const page = found.slice(0, query.count);
     const last = page.at(-1);
     const resources = page.map(({ row, stretch }) => ({
-      stored: stored(row),
+      stored: served(row),
       mode: stretch === LAST ? ('include' as const) : ('match' as const),
     }));
     if (found.length <= query.count || last === undefined) return { resources };
@@ -103,18 +104,7 @@ function readKeys(registry: SearchParameterRegistry): Keys {
 
 // ---- one stretch
 
-type Row = {
-  rid: string;
-  type: string;
-  id: string;
-  version: number;
-  last_updated: string;
-  method: StoredResource['method'];
-  patient_id: string | null;
-  content: string;
-};
-
-type Found = { readonly row: Row; readonly stretch: number };
+type Found = { readonly row: ServedRow; readonly stretch: number };
 
 async function stretchFrom(
   pool: Pool,
@@ -149,12 +139,10 @@ async function stretchFrom(
     limit,
   };
   const values = text.names.map((each) => parameters[each] ?? null);
-  const { rows } = await pool.query<Row>({ name: `everything-${scope}-${name}`, text: text.sql, values });
+  const { rows } = await pool.query<ServedRow>({ name: `everything-${scope}-${name}`, text: text.sql, values });
   return rows.map((row) => ({ row, stretch }));
 }
 
-const UTC = `to_char(p.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as last_updated`;
-const SERVED = `p.rid, p.type, p.id, p.version, ${UTC}, v.method, p.patient_id, v.content`;
 const CONTENT = 'join resource_version v on v.rid = p.rid and v.version = p.version';
 
 // `offset 0` keeps each a look-up per resource: as a join it could read all rows of the clinic.
@@ -297,17 +285,4 @@ function statement(named: string): { readonly sql: string; readonly names: reado
     return `$${names.indexOf(name) + 1}`;
   });
   return { sql, names };
-}
-
-function stored(row: Row): StoredResource {
-  return {
-    type: row.type,
-    id: row.id,
-    version: row.version,
-    lastUpdated: row.last_updated,
-    deleted: false,
-    method: row.method,
-    patientId: row.patient_id,
-    content: row.content,
-  };
 }

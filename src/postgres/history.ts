@@ -8,31 +8,18 @@
 import type { Pool } from 'pg';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { HistoryQuery } from '../record/history.ts';
-import type { HistoryPage, HistoryVersion, StoredResource } from '../record/record.ts';
+import type { HistoryPage, HistoryVersion } from '../record/record.ts';
 import { type BoundTo, type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
 import { Statement } from './search-sql.ts';
 import type { SharedConnections } from './shared-connections.ts';
-
-/** Times leave the database in the form of meta.lastUpdated. */
-const UTC = `to_char(v.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
-
-type Row = {
-  type: string;
-  id: string;
-  version: number;
-  last_updated: string;
-  deleted: boolean;
-  method: StoredResource['method'];
-  patient_id: string | null;
-  content: string;
-};
+import { lastUpdatedOf, type StoredRow, stored } from './stored-row.ts';
 
 const MAX_VERSION = 2_147_483_647;
 
 // Versions count from 1 without a gap: the current one is the total. One row more than the page is read, which also tells
 // whether the last one on it followed a deletion.
 const OF_ONE = `
-select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, v.patient_id, v.content, r.version as total
+select r.type, r.id, v.version, ${lastUpdatedOf('v')}, v.deleted, v.method, v.patient_id, v.content, r.version as total
   from resource r
   join resource_version v on v.rid = r.rid and v.version < $3
  where r.type = $1 and r.id = $2
@@ -53,7 +40,7 @@ export async function historyOfOne(
   if (!Number.isInteger(before) || before < 1 || before > MAX_VERSION) {
     throw new Failure('invalid', issue('value', 'The page link is damaged; start again from the first page.'));
   }
-  const { rows } = await shared.query<Row & { total: number }>({
+  const { rows } = await shared.query<StoredRow & { total: number }>({
     name: 'record-history',
     text: OF_ONE,
     values: [type, id, before, count + 1],
@@ -65,7 +52,7 @@ export async function historyOfOne(
   return { versions, total: rows[0]?.total ?? 0, ...(more ? { next: String(last.version) } : {}) };
 }
 
-type TimedRow = Row & { rid: string; created: boolean };
+type TimedRow = StoredRow & { rid: string; created: boolean };
 
 /**
  * Every other history: the newest versions of each type from the index of that type, and the newest of those.
@@ -80,7 +67,7 @@ export async function historyByTime(pool: Pool, query: HistoryQuery, cursorKey: 
   const { rows } = await pool.query<TimedRow>({
     text: `
 with page as (${pageText(query, position, sql)})
-select v.type, v.id, v.version, ${UTC} as last_updated, v.deleted, v.method, v.patient_id, v.content, v.rid,
+select v.type, v.id, v.version, ${lastUpdatedOf('v')}, v.deleted, v.method, v.patient_id, v.content, v.rid,
        v.version = 1 or exists (
          select from resource_version p where p.rid = v.rid and p.version = v.version - 1 and p.deleted
        ) as created
@@ -211,16 +198,6 @@ function boundTo({ types, id, since, at, listed }: HistoryQuery): BoundTo {
   return { type: '_history', used: [['_history', asked]] };
 }
 
-function versionOf(row: Row, created: boolean): HistoryVersion {
-  return {
-    type: row.type,
-    id: row.id,
-    version: row.version,
-    lastUpdated: row.last_updated,
-    deleted: row.deleted,
-    method: row.method,
-    patientId: row.patient_id,
-    content: row.content,
-    created,
-  };
+function versionOf(row: StoredRow, created: boolean): HistoryVersion {
+  return { ...stored(row), created };
 }

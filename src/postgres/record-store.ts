@@ -23,6 +23,7 @@ import { metaInUse, replaceMeta } from './meta.ts';
 import { type StraightWrite, writeAllStraight, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, type SearchOptions, search, searchText } from './search.ts';
 import { type SharedConnections, sharedConnections } from './shared-connections.ts';
+import { lastUpdatedOf, type StoredRow, stored } from './stored-row.ts';
 import { terminologyOf } from './terminology.ts';
 import { inTransaction } from './transaction.ts';
 
@@ -92,52 +93,26 @@ const SMALL_TOGETHER = 400;
 /** Versions of sessions in one statement: few enough that one statement is made while another one runs. */
 const TOGETHER = 72;
 
-type Row = {
-  type: string;
-  id: string;
-  version: number;
-  last_updated: string;
-  deleted: boolean;
-  method: StoredResource['method'];
-  patient_id: string | null;
-  content: string;
-  rid: string;
-};
-
-/** Times leave the database in the form of meta.lastUpdated. */
-const UTC = `to_char(v.last_updated at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+type Row = StoredRow & { rid: string };
 
 const READ = `
-select wanted.at::integer, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
+select wanted.at::integer, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted, v.method, r.patient_id, v.content
   from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, at)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;
 
 const READ_CURRENT = `
-select wanted.at::integer, r.rid, r.xmin::text::bigint as seen, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted,
+select wanted.at::integer, r.rid, r.xmin::text::bigint as seen, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted,
        v.method, r.patient_id, v.content
   from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, at)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;
 
 const READ_VERSION = `
-select r.type, r.id, v.version, ${UTC} as last_updated, v.deleted, v.method, r.patient_id, v.content
+select r.type, r.id, v.version, ${lastUpdatedOf('v')}, v.deleted, v.method, r.patient_id, v.content
   from resource r
   join resource_version v on v.rid = r.rid and v.version = $3
  where r.type = $1 and r.id = $2`;
-
-function stored(row: Omit<Row, 'rid'>): StoredResource {
-  return {
-    type: row.type,
-    id: row.id,
-    version: row.version,
-    lastUpdated: row.last_updated,
-    deleted: row.deleted,
-    method: row.method,
-    patientId: row.patient_id,
-    content: row.content,
-  };
-}
 
 type ReadCurrent = (key: ResourceKey) => Promise<StoredResource | undefined>;
 
@@ -240,7 +215,7 @@ select r.rid
    for update of r`;
 
 const READ_ROWS = `
-select r.rid, r.type, r.id, r.version, ${UTC} as last_updated, r.deleted, v.method, r.patient_id, v.content
+select r.rid, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted, v.method, r.patient_id, v.content
   from unnest($1::text[], $2::text[]) as wanted (type, id)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;

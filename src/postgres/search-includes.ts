@@ -9,7 +9,7 @@ import type { SearchInclude } from '../fhir/search-query.ts';
 import { namedByUrl } from './search-filters.ts';
 import type { Run } from './search-run.ts';
 import { Statement } from './search-sql.ts';
-import { CONTENT, SERVED, type ServedRow } from './served.ts';
+import { CONTENT, SERVED, type ServedRow } from './stored-row.ts';
 
 /** Included resources of a page at most. */
 export const MAX_INCLUDED = 1000;

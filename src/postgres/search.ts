@@ -19,8 +19,8 @@ import { asksForWords, type Part, partsOf } from './search-parts.ts';
 import { type Client, type Run, runnerOn } from './search-run.ts';
 import { Statement } from './search-sql.ts';
 import { countOf, estimateOf, matchesText } from './search-total.ts';
-import { CONTENT, SERVED, type ServedRow, stored } from './served.ts';
 import type { SharedConnections } from './shared-connections.ts';
+import { CONTENT, SERVED, type ServedRow, served } from './stored-row.ts';
 
 export type { CursorKey } from './search-cursor.ts';
 
@@ -45,8 +45,8 @@ export async function search(client: Client, query: SearchQuery, options: Search
   const included = await includedWith(run, query.includes, rows);
   return {
     ...totalOnePage(query, next, rows.length),
-    matches: rows.map(stored),
-    included: included.rows.map(stored),
+    matches: rows.map(served),
+    included: included.rows.map(served),
     ...(included.cut ? { includedCut: true } : {}),
     ...(next === undefined ? {} : { next: sealCursor(next, query, options.cursorKey) }),
     ...counted,

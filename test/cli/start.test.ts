@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { livePostmaster } from '../../src/postgres/embedded-process.ts';
+import { freePort } from '../free-port.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { command, ended, startCommand } from './command.ts';
 
@@ -15,14 +16,6 @@ afterAll(async () => {
   for (const child of running) child.kill('SIGKILL');
   rmSync(dataDir, { recursive: true, force: true });
 });
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return String(typeof address === 'object' ? address?.port : 0);
-}
 
 function start(environment: Record<string, string>): ChildProcess {
   const child = startCommand(['start', '--json'], environment);
@@ -40,7 +33,7 @@ async function untilReady(child: ChildProcess, port: string): Promise<void> {
 }
 
 test('the service starts without any setting but its place, serves, and ends in order on SIGTERM', async () => {
-  const port = await freePort();
+  const port = String(await freePort());
   const service = start({ KAP_DATA_DIR: dataDir, KAP_PORT: port });
   const end = ended(service);
   await untilReady(service, port);
@@ -55,7 +48,7 @@ test('the service starts without any setting but its place, serves, and ends in 
   });
   expect(search.status).toBe(200);
 
-  const second = await command(['start'], { KAP_DATA_DIR: dataDir, KAP_PORT: await freePort() });
+  const second = await command(['start'], { KAP_DATA_DIR: dataDir, KAP_PORT: String(await freePort()) });
   expect(second.code).toBe(4);
   expect(second.err).toContain(`process ${service.pid}`);
 
@@ -72,7 +65,7 @@ test('the service starts without any setting but its place, serves, and ends in 
 });
 
 test('after kill -9 the next start serves on the same data', async () => {
-  const port = await freePort();
+  const port = String(await freePort());
   const killed = start({ KAP_DATA_DIR: dataDir, KAP_PORT: port });
   await untilReady(killed, port);
   killed.kill('SIGKILL');
@@ -101,7 +94,7 @@ test('an address that is not of this machine is a bad setting', async () => {
   const { code, err } = await command(['start'], {
     KAP_DATA_DIR: dataDir,
     KAP_HOST: '192.0.2.1',
-    KAP_PORT: await freePort(),
+    KAP_PORT: String(await freePort()),
   });
   expect(code).toBe(2);
   expect(err).toBe('error: KAP_HOST 192.0.2.1 is not an address of this machine\n');
@@ -118,7 +111,7 @@ describe('on a PostgreSQL of one’s own', () => {
     ['api', 200],
     ['worker', 404],
   ])('the role %s answers health, and FHIR with %i', async (role, status) => {
-    const port = await freePort();
+    const port = String(await freePort());
     const environment = { KAP_ROLE: role, DATABASE_URL: database.url, KAP_DATA_DIR: dataDir, KAP_PORT: port };
     const service = start(environment);
     const end = ended(service);

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { livePostmaster } from '../../src/postgres/embedded-process.ts';
+import { freePort } from '../free-port.ts';
 import { command, type Ended, ended, startCommand } from './command.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'kap-bridge-workers-'));
@@ -16,14 +17,6 @@ afterAll(async () => {
   for (const child of running) child.kill('SIGKILL');
   rmSync(dataDir, { recursive: true, force: true });
 });
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return String(typeof address === 'object' ? address?.port : 0);
-}
 
 type Answer = { readonly status: number; readonly body: string };
 
@@ -81,7 +74,7 @@ type Started = {
 };
 
 async function start(): Promise<Started> {
-  const port = await freePort();
+  const port = String(await freePort());
   const environment = { KAP_DATA_DIR: dataDir, KAP_PORT: port, WORKERS: '2', KAP_LOG_LEVEL: 'debug' };
   const service = startCommand(['start', '--json'], environment);
   running.push(service);

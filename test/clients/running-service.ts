@@ -1,10 +1,9 @@
 /** The service as a process on a port, as a client meets it. */
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { command, ended, startCommand } from '../cli/command.ts';
+import { freePort } from '../free-port.ts';
 
 export type RunningService = {
   readonly origin: string;
@@ -17,7 +16,7 @@ export type RunningService = {
 
 export async function runService(): Promise<RunningService> {
   const dataDir = mkdtempSync(join(tmpdir(), 'kap-bridge-client-'));
-  const port = await freePort();
+  const port = String(await freePort());
   const environment = { KAP_DATA_DIR: dataDir, KAP_PORT: port };
   const child = startCommand(['start', '--json'], environment);
   const end = ended(child);
@@ -37,12 +36,4 @@ export async function runService(): Promise<RunningService> {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return String(typeof address === 'object' ? address?.port : 0);
 }

@@ -1,12 +1,12 @@
 /** The two stores of the wake queue, for tests that must hold on both. Redis is a server of the test's own. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { QueueStore } from '../../jobs/queue.ts';
 import { createPool } from '../../src/postgres/pool.ts';
+import { freePort } from '../free-port.ts';
 
 export type OpenStore = {
   readonly store: QueueStore;
@@ -95,15 +95,4 @@ async function ended(child: ChildProcess): Promise<void> {
   const exit = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await exit;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

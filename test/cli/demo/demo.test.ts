@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../free-port.ts';
 
 const COMMAND = join(import.meta.dirname, '../../../bin/kap-bridge.mjs');
 const EXAMPLES = join(import.meta.dirname, '../../../examples');
@@ -101,12 +102,4 @@ function noteOfTheCourse(): string {
     parameter: { name: string; valueString?: string }[];
   };
   return parameter.find(({ name }) => name === 'psychotherapyNote')?.valueString as string;
-}
-
-async function freePort(): Promise<number> {
-  const server: Server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
