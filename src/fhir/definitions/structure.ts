@@ -121,7 +121,8 @@ const ADDED: Readonly<Record<string, string>> = {
 
 const ADDED_PATHS = Object.entries(ADDED).flatMap(([type, paths]) => paths.split(' ').map((path) => `${type}.${path}`));
 
-function isPublished({ path }: ElementSource): boolean {
+/** Whether R4 itself has the element, as against what the package adds. */
+export function isPublished({ path }: { readonly path: string }): boolean {
   return !ADDED_PATHS.some((added) => path === added || path.startsWith(`${added}.`));
 }
 
@@ -155,25 +156,26 @@ function digestType(
   structure: StructureDefinitionSource,
 ): TypeDigest {
   return {
-    code: typeCode(type, element, structure),
+    code: publishedTypeCode(type, element.path, structure.type, structure.kind),
     ...(type.profile === undefined ? {} : { profiles: type.profile }),
     ...(type.targetProfile === undefined ? {} : { targets: type.targetProfile.map(targetName) }),
   };
 }
 
-/** `id` and `url` elements carry a FHIRPath system type; the FHIR type stands in an extension. */
 /** The package narrows it; R4 has any resource there, in an element of its own in XML. */
 const OF_ANY_RESOURCE = 'Bundle.entry.response.outcome';
 
-function typeCode(
+/** `id` and `url` elements carry a FHIRPath system type; the FHIR type stands in an extension. */
+export function publishedTypeCode(
   type: NonNullable<ElementSource['type']>[number],
-  element: ElementSource,
-  structure: StructureDefinitionSource,
+  path: string,
+  ofType: string,
+  kind: string,
 ): string {
-  if (element.path === OF_ANY_RESOURCE) return 'Resource';
+  if (path === OF_ANY_RESOURCE) return 'Resource';
   if (!type.code.startsWith('http://hl7.org/fhirpath/')) return type.code;
   // R4 publishes Resource.id as string here, and as type id in the text of https://hl7.org/fhir/R4/resource.html#id
-  if (structure.kind === 'resource' && element.path === `${structure.type}.id`) return 'id';
+  if (kind === 'resource' && path === `${ofType}.id`) return 'id';
   return type.extension?.find(({ url }) => url === FHIR_TYPE)?.valueUrl ?? 'string';
 }
 
@@ -183,8 +185,12 @@ function targetName(canonical: string): string {
 
 function digestBinding(binding: NonNullable<ElementSource['binding']>): BindingDigest {
   if (binding.valueSet === undefined) return { strength: binding.strength };
-  const valueSet = withoutVersion(binding.valueSet);
-  return { strength: binding.strength, valueSet: PUBLISHED_VALUE_SETS.get(valueSet) ?? valueSet };
+  return { strength: binding.strength, valueSet: publishedValueSet(withoutVersion(binding.valueSet)) };
+}
+
+/** `canonical`, or what R4 has in its place. */
+export function publishedValueSet(canonical: string): string {
+  return PUBLISHED_VALUE_SETS.get(withoutVersion(canonical)) ?? canonical;
 }
 
 /**
