@@ -61,7 +61,7 @@ export type DefinitionsOptions = {
 };
 
 /** Raise when the form or the making of the digest changes. */
-const DIGEST_FORMAT = 4;
+const DIGEST_FORMAT = 5;
 
 /** Reads R4: about 30 ms with a digest on disk, about 1 s without. */
 export function loadDefinitions(options: DefinitionsOptions = {}): Definitions {
@@ -159,14 +159,16 @@ function lazyValueSet(digest: ValueSetDigest): () => ValueSet {
   };
 }
 
-function valueSetOf({ url, codes, open, unknown }: ValueSetDigest): ValueSet {
+export function valueSetOf({ url, codes, open, except = {}, unknown }: ValueSetDigest): ValueSet {
   const systems = new Map(Object.entries(codes).map(([system, list]) => [system, new Set(list)]));
+  const leftOut = new Map(Object.entries(except).map(([system, list]) => [system, new Set(list)]));
   const openSystems = new Set(open);
+  const isOpenTo = (system: string, code: string) => openSystems.has(system) && leftOut.get(system)?.has(code) !== true;
   return {
     url,
     enumerable: !unknown && open.length === 0,
     codes: new Set(Object.values(codes).flat()),
     allows: (system, code) =>
-      unknown || (system !== undefined && (openSystems.has(system) || systems.get(system)?.has(code) === true)),
+      unknown || (system !== undefined && (isOpenTo(system, code) || systems.get(system)?.has(code) === true)),
   };
 }

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CodeSystem, CodeSystemConcept, ValueSet } from '@medplum/fhirtypes';
 import { forEachResource } from './bundle-entries.ts';
 import { digestSearchParameter, type SearchParameterDigest } from './search-parameter.ts';
 import { digestStructure, type StructureDefinitionSource, type StructureDigest } from './structure.ts';
-import { type CodeSystemSource, Terminology, type ValueSetDigest, type ValueSetSource } from './value-sets.ts';
+import { type TerminologyLookup, type ValueSetDigest, ValueSetDigester } from './value-sets.ts';
 
 /** All of R4 that the service needs at run time. */
 export type DefinitionsDigest = {
@@ -71,17 +72,44 @@ function readPatientCompartment(folder: string, known: ReadonlySet<string>): Rec
 }
 
 function expandBoundValueSets(folder: string, structures: readonly StructureDigest[]): ValueSetDigest[] {
-  const terminology = new Terminology();
-  for (const file of TERMINOLOGY_FILES) {
-    forEachResource(join(folder, file), (resource) => {
-      if (resource.resourceType === 'ValueSet') terminology.addValueSet(resource as ValueSetSource);
-      if (resource.resourceType === 'CodeSystem') terminology.addCodeSystem(resource as CodeSystemSource);
-    });
-  }
   const bound = new Set<string>();
   for (const { binding } of structures.flatMap(({ elements }) => elements)) {
     if (binding?.valueSet === undefined) continue;
     if (binding.strength === 'required' || binding.strength === 'extensible') bound.add(binding.valueSet);
   }
-  return [...bound].map((url) => terminology.expand(url));
+  const digester = new ValueSetDigester(publishedTerminology(folder));
+  return [...bound].map((url) => digester.digest(url));
+}
+
+/** R4 has one edition of each; what names another one means this. Of a url that stands twice the last one counts. */
+function publishedTerminology(folder: string): TerminologyLookup {
+  const valueSets = new Map<string, ValueSet>();
+  const codeSystems = new Map<string, CodeSystem>();
+  for (const file of TERMINOLOGY_FILES) {
+    forEachResource(join(folder, file), (resource) => {
+      const url = String(resource.url);
+      if (resource.resourceType === 'ValueSet') valueSets.set(url, resource as unknown as ValueSet);
+      if (resource.resourceType === 'CodeSystem' && resource.content === 'complete') {
+        codeSystems.set(url, withoutProse(resource as unknown as CodeSystem));
+      }
+    });
+  }
+  return {
+    valueSet: (url) => valueSets.get(url),
+    codeSystem: (url) => codeSystems.get(url),
+    systemOfAllCodes: (url) => [...codeSystems.values()].find(({ valueSet }) => valueSet === url),
+  };
+}
+
+/** Codes, hierarchy and properties: what filters of R4's value sets ask for. */
+function withoutProse({ text: _text, concept, ...system }: CodeSystem): CodeSystem {
+  return { ...system, ...(concept === undefined ? {} : { concept: concept.map(bare) }) };
+}
+
+function bare({ code, property, concept }: CodeSystemConcept): CodeSystemConcept {
+  return {
+    code,
+    ...(property === undefined ? {} : { property }),
+    ...(concept === undefined ? {} : { concept: concept.map(bare) }),
+  };
 }

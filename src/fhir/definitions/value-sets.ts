@@ -1,186 +1,299 @@
-import { withoutVersion } from './structure.ts';
+import type { CodeSystem, ValueSet, ValueSetComposeInclude, ValueSetExpansionContains } from '@medplum/fhirtypes';
+import { Failure } from '../failure.ts';
+import { type CodeSystemIndex, indexOf } from '../terminology/code-system.ts';
+import { filterTest } from '../terminology/filters.ts';
+import { splitCanonical } from '../terminology/resources.ts';
 
 /**
- * The codes a value set allows, by code system, as far as their content is at hand.
+ * The codes a value set allows, by code system, as far as their content is at hand: what a binding is checked by.
  *
- * `open` are systems from which any code must be accepted because their content is not published with R4 (SNOMED CT,
- * LOINC as a whole, UCUM, BCP 47, MIME types): a set with one is not enumerable. `unknown` is true when a part of
- * the set could not be found at all; nothing can be refused then.
+ * It is never smaller than the value set: what cannot be known is allowed. `open` are systems from which any code must
+ * be accepted because their content is not here (SNOMED CT, LOINC as a whole, UCUM, BCP 47, MIME types), but for the
+ * codes in `except`, which the value set leaves out by name; a set with one is not enumerable. `unknown` is true when a
+ * part of the set could not be found at all; nothing can be refused then.
  */
 export type ValueSetDigest = {
+  /** The canonical as it was asked for, with its version where it had one. */
   readonly url: string;
   readonly codes: Readonly<Record<string, readonly string[]>>;
   readonly open: readonly string[];
+  readonly except?: Readonly<Record<string, readonly string[]>>;
   readonly unknown: boolean;
 };
 
-export type ValueSetSource = {
-  readonly url: string;
-  readonly compose?: { readonly include?: readonly ConceptSet[]; readonly exclude?: readonly ConceptSet[] };
+/** Where definitions are found, by url: that version, or the newest where none is named. */
+export type TerminologyLookup = {
+  valueSet(url: string, version: string | undefined): ValueSet | undefined;
+  /** With whatever content it has; never a supplement. */
+  codeSystem(url: string, version: string | undefined): CodeSystem | undefined;
+  /** The code system whose `valueSet` is this url: the value set of all its codes. */
+  systemOfAllCodes(valueSetUrl: string): CodeSystem | undefined;
 };
 
-type ConceptSet = {
-  readonly system?: string;
-  readonly concept?: readonly { readonly code: string }[];
-  readonly filter?: readonly { readonly property: string; readonly op: string; readonly value: string }[];
-  readonly valueSet?: readonly string[];
-};
+/** More codes are not kept of one value set: it is then as good as unknown. */
+export const MAX_DIGEST_CODES = 100_000;
+const MAX_NESTING = 32;
 
-type Concept = {
-  readonly code: string;
-  readonly concept?: readonly Concept[];
-  readonly property?: readonly { readonly code: string; readonly valueCode?: string }[];
-};
+/**
+ * Digests value sets out of one state of the terminology. Each set is looked at once, so that sets which include each
+ * other in every way cost the sum of their sizes.
+ */
+export class ValueSetDigester {
+  readonly #lookup: TerminologyLookup;
+  readonly #known = new Map<string, Members>();
 
-export type CodeSystemSource = {
-  readonly url: string;
-  readonly content: string;
-  readonly concept?: readonly Concept[];
-};
-
-/** Code systems and value sets while the digest is made; not kept afterwards. */
-export class Terminology {
-  readonly #valueSets = new Map<string, ValueSetSource>();
-  readonly #systems = new Map<string, CodeSystem>();
-
-  addValueSet({ url, compose }: ValueSetSource): void {
-    this.#valueSets.set(url, { url, ...(compose === undefined ? {} : { compose }) });
+  constructor(lookup: TerminologyLookup) {
+    this.#lookup = lookup;
   }
 
-  addCodeSystem(source: CodeSystemSource): void {
-    // A fragment or a supplement cannot say which codes are wrong.
-    if (source.content === 'complete') this.#systems.set(source.url, new CodeSystem(source.concept ?? []));
-  }
-
-  expand(url: string): ValueSetDigest {
-    const result = this.#expand(url, new Set());
+  digest(canonical: string): ValueSetDigest {
+    const { codes, open, except, unknown } = this.#members(canonical, new Set());
     return {
-      url,
-      codes: Object.fromEntries([...result.codes].map(([system, codes]) => [system, [...codes]])),
-      open: [...result.open],
-      unknown: result.unknown,
+      url: canonical,
+      codes: asLists(codes),
+      open: [...open],
+      ...(except.size === 0 ? {} : { except: asLists(except) }),
+      unknown,
     };
   }
 
-  #expand(url: string, above: ReadonlySet<string>): Expansion {
-    const source = this.#valueSets.get(url);
-    const result: Expansion = { codes: new Map(), open: new Set(), unknown: false };
-    // A set that includes itself, or one without a definition, allows nothing to be refused.
-    if (source?.compose?.include === undefined || above.has(url)) return { ...result, unknown: true };
-    for (const part of source.compose.include) add(result, this.#conceptSet(part, new Set([...above, url])));
-    for (const part of source.compose.exclude ?? []) subtract(result, this.#conceptSet(part, new Set([...above, url])));
-    return result;
+  #members(canonical: string, above: ReadonlySet<string>): Members {
+    const known = this.#known.get(canonical);
+    if (known !== undefined) return known;
+    const { url, version } = splitCanonical(canonical);
+    // A set that includes itself allows nothing to be refused.
+    if (above.has(url) || above.size >= MAX_NESTING) return UNKNOWN;
+    const source = this.#lookup.valueSet(url, version);
+    const members =
+      source === undefined ? this.#implied(url, version) : this.#defined(source, new Set([...above, url]));
+    const kept = sizeOf(members) > MAX_DIGEST_CODES ? UNKNOWN : members;
+    this.#known.set(canonical, kept);
+    return kept;
   }
 
-  #conceptSet(part: ConceptSet, above: ReadonlySet<string>): Expansion {
-    const sets = (part.valueSet ?? []).map((url) => this.#expand(withoutVersion(url), above));
-    if (part.system !== undefined) sets.push(this.#systemPart(part.system, part));
-    const [first, ...others] = sets;
-    if (first === undefined) return { codes: new Map(), open: new Set(), unknown: true };
-    // Within one include, system and value sets narrow each other (https://hl7.org/fhir/R4/valueset.html#compositions).
-    return others.reduce(intersection, first);
-  }
-
-  #systemPart(system: string, { concept, filter }: ConceptSet): Expansion {
-    if (concept !== undefined) {
-      return { codes: new Map([[system, new Set(concept.map(({ code }) => code))]]), open: new Set(), unknown: false };
+  /** Value sets that nobody writes down: all codes of a system, and those that SNOMED CT and LOINC say by their url. */
+  #implied(url: string, version: string | undefined): Members {
+    const system = this.#lookup.systemOfAllCodes(url);
+    if (system?.url !== undefined && (version === undefined || version === system.version)) {
+      return this.#ofSystem({ system: system.url });
     }
-    const codes = this.#systems.get(system)?.select(filter ?? []);
-    return codes === undefined
-      ? { codes: new Map(), open: new Set([system]), unknown: false }
-      : { codes: new Map([[system, codes]]), open: new Set(), unknown: false };
+    const owner = IMPLIED.find(([prefix]) => url.startsWith(prefix))?.[1];
+    return owner === undefined ? UNKNOWN : { ...nothing(), open: new Set([owner]) };
+  }
+
+  /**
+   * By its compose; where that leads to content that is not here, or is missing, the stored expansion says what its
+   * author found in the set.
+   */
+  #defined({ compose, expansion }: ValueSet, above: ReadonlySet<string>): Members {
+    const composed = compose?.include === undefined ? UNKNOWN : this.#composed(compose, above);
+    if (!composed.unknown && composed.open.size === 0) return composed;
+    return expandedCodes(expansion) ?? composed;
+  }
+
+  #composed(compose: NonNullable<ValueSet['compose']>, above: ReadonlySet<string>): Members {
+    let members = nothing();
+    for (const part of compose.include ?? []) members = union(members, this.#part(part, above));
+    for (const part of compose.exclude ?? []) members = difference(members, this.#part(part, above), wholeOf(part));
+    return compose.inactive === false ? this.#activeOnly(members) : members;
+  }
+
+  #part(part: ValueSetComposeInclude, above: ReadonlySet<string>): Members {
+    const sets = (part.valueSet ?? []).map((canonical) => this.#members(canonical, above));
+    if (part.system !== undefined) sets.push(this.#ofSystem(part));
+    const [first, ...others] = sets;
+    // Within one include, system and value sets narrow each other (https://hl7.org/fhir/R4/valueset.html#compositions).
+    return first === undefined ? UNKNOWN : others.reduce(intersection, first);
+  }
+
+  #ofSystem(part: ValueSetComposeInclude): Members {
+    const { concept, filter = [] } = part;
+    // US Core 7.0.0 has a system with its version behind a bar, as only a canonical may.
+    const { url: system, version = part.version } = splitCanonical(part.system ?? '');
+    if (concept !== undefined) return listed(system, new Set(concept.flatMap(({ code }) => code ?? [])));
+    const index = this.#completeSystem(system, version);
+    const passes = index && testOf(filter, index);
+    if (passes === undefined) return { ...nothing(), open: new Set([system]) };
+    return listed(system, new Set([...index.concepts.values()].filter(passes).map(({ code }) => code)));
+  }
+
+  /** A fragment or an example cannot say which codes are wrong. */
+  #completeSystem(system: string, version: string | undefined): CodeSystemIndex | undefined {
+    const resource = this.#lookup.codeSystem(system, version);
+    return resource?.content === 'complete' ? indexOf(resource) : undefined;
+  }
+
+  #activeOnly(members: Members): Members {
+    const codes = new Map<string, ReadonlySet<string>>();
+    for (const [system, all] of members.codes) {
+      const index = this.#completeSystem(system, undefined);
+      codes.set(system, index === undefined ? all : new Set([...all].filter((code) => !index.isInactive(code))));
+    }
+    return { ...members, codes };
   }
 }
 
-type Expansion = { codes: Map<string, Set<string>>; open: Set<string>; unknown: boolean };
-
-function add(to: Expansion, from: Expansion): void {
-  for (const [system, codes] of from.codes) {
-    const present = to.codes.get(system);
-    to.codes.set(system, present === undefined ? new Set(codes) : present.union(codes));
+/** Undefined for a filter that cannot be evaluated, or asks about a concept that this edition of the system has not. */
+function testOf(filters: NonNullable<ValueSetComposeInclude['filter']>, index: CodeSystemIndex) {
+  const tests: ReturnType<typeof filterTest>[] = [];
+  for (const filter of filters) {
+    if (HIERARCHICAL.has(filter.op ?? '') && index.concept(filter.value ?? '') === undefined) return undefined;
+    try {
+      tests.push(filterTest(filter, index));
+    } catch (error) {
+      if (error instanceof Failure) return undefined;
+      throw error;
+    }
   }
-  for (const system of from.open) to.open.add(system);
-  to.unknown ||= from.unknown;
+  return (concept: Parameters<(typeof tests)[number]>[0]) => tests.every((test) => test(concept));
 }
 
-function subtract(from: Expansion, what: Expansion): void {
-  for (const [system, codes] of what.codes) {
-    const present = from.codes.get(system);
-    if (present !== undefined) from.codes.set(system, present.difference(codes));
-  }
+const HIERARCHICAL: ReadonlySet<string> = new Set(['is-a', 'descendent-of', 'is-not-a', 'generalizes']);
+
+/** @see https://hl7.org/fhir/R4/snomedct.html#implicit and https://hl7.org/fhir/R4/loinc.html#implicit */
+const IMPLIED: readonly (readonly [prefix: string, system: string])[] = [
+  ['http://snomed.info/sct?fhir_vs', 'http://snomed.info/sct'],
+  ['http://snomed.info/sct/', 'http://snomed.info/sct'],
+  ['http://loinc.org/vs', 'http://loinc.org'],
+];
+
+// ---- sets of codes, of which a part may not be known
+
+type CodesBySystem = ReadonlyMap<string, ReadonlySet<string>>;
+
+type Members = {
+  readonly codes: CodesBySystem;
+  readonly open: ReadonlySet<string>;
+  readonly except: CodesBySystem;
+  readonly unknown: boolean;
+};
+
+function nothing(): Members {
+  return { codes: new Map(), open: new Set(), except: new Map(), unknown: false };
 }
 
-function intersection(a: Expansion, b: Expansion): Expansion {
+const UNKNOWN: Members = { ...nothing(), unknown: true };
+
+function listed(system: string, codes: ReadonlySet<string>): Members {
+  return { ...nothing(), codes: new Map([[system, codes]]) };
+}
+
+function mayHold({ codes, open, except, unknown }: Members, system: string, code: string): boolean {
+  if (unknown || codes.get(system)?.has(code) === true) return true;
+  return open.has(system) && except.get(system)?.has(code) !== true;
+}
+
+function union(a: Members, b: Members): Members {
+  if (a.unknown || b.unknown) return UNKNOWN;
+  const open = a.open.union(b.open);
+  return {
+    codes: codesOfBoth(a.codes, b.codes),
+    open,
+    except: selected(
+      codesOfBoth(a.except, b.except),
+      (system, code) => open.has(system) && !mayHold(a, system, code) && !mayHold(b, system, code),
+    ),
+    unknown: false,
+  };
+}
+
+/** Of a set that is not known, what the other allows is all that can be said. */
+function intersection(a: Members, b: Members): Members {
   if (a.unknown) return b;
   if (b.unknown) return a;
-  const codes = new Map<string, Set<string>>();
-  for (const system of new Set([...a.codes.keys(), ...b.codes.keys()])) {
-    const left = a.codes.get(system);
-    const right = b.codes.get(system);
-    if (left !== undefined && right !== undefined) codes.set(system, left.intersection(right));
-    else if (left !== undefined && b.open.has(system)) codes.set(system, left);
-    else if (right !== undefined && a.open.has(system)) codes.set(system, right);
-  }
-  return { codes, open: a.open.intersection(b.open), unknown: false };
+  const open = a.open.intersection(b.open);
+  return {
+    codes: selected(
+      codesOfBoth(a.codes, b.codes),
+      (system, code) => mayHold(a, system, code) && mayHold(b, system, code),
+    ),
+    open,
+    except: selected(codesOfBoth(a.except, b.except), (system) => open.has(system)),
+    unknown: false,
+  };
 }
 
-class CodeSystem {
-  readonly #parents = new Map<string, Set<string>>();
-  readonly #properties = new Map<string, readonly { readonly code: string; readonly valueCode?: string }[]>();
+/** Only what is known to be excluded goes. */
+function difference(from: Members, what: Members, whole: string | undefined): Members {
+  if (from.unknown) return from;
+  const codes = selected(from.codes, (system, code) => system !== whole && what.codes.get(system)?.has(code) !== true);
+  const open = new Set([...from.open].filter((system) => system !== whole));
+  const except = selected(codesOfBoth(from.except, what.codes), (system) => open.has(system));
+  return { codes, open, except, unknown: false };
+}
 
-  constructor(concepts: readonly Concept[]) {
-    this.#index(concepts, undefined);
-  }
+/** The system of which a part takes every code, whether or not they can be listed. */
+function wholeOf({ system, version, concept, filter, valueSet }: ValueSetComposeInclude): string | undefined {
+  const isNarrowed = [version, concept, filter, valueSet].some((by) => by !== undefined);
+  return isNarrowed ? undefined : system;
+}
 
-  #index(concepts: readonly Concept[], parent: string | undefined): void {
-    for (const concept of concepts) {
-      const parents = this.#parents.get(concept.code) ?? new Set<string>();
-      this.#parents.set(concept.code, parents);
-      if (parent !== undefined) parents.add(parent);
-      // v3 code systems give further parents as properties.
-      for (const { code, valueCode } of concept.property ?? []) {
-        if (code === 'subsumedBy' && valueCode !== undefined) parents.add(valueCode);
-      }
-      if (concept.property !== undefined) this.#properties.set(concept.code, concept.property);
-      if (concept.concept !== undefined) this.#index(concept.concept, concept.code);
-    }
-  }
+function codesOfBoth(a: CodesBySystem, b: CodesBySystem): CodesBySystem {
+  const codes = new Map(a);
+  for (const [system, more] of b) codes.set(system, codes.get(system)?.union(more) ?? more);
+  return codes;
+}
 
-  /** The codes that pass all filters; undefined when a filter is not one of those R4's own value sets use. */
-  select(filters: NonNullable<ConceptSet['filter']>): Set<string> | undefined {
-    let codes = new Set(this.#parents.keys());
-    for (const { property, op, value } of filters) {
-      const passes = this.#filter(property, op, value);
-      if (passes === undefined) return undefined;
-      codes = new Set([...codes].filter(passes));
-    }
-    return codes;
+function selected(codes: CodesBySystem, isWanted: (system: string, code: string) => boolean): CodesBySystem {
+  const wanted = new Map<string, ReadonlySet<string>>();
+  for (const [system, all] of codes) {
+    const some = new Set([...all].filter((code) => isWanted(system, code)));
+    if (some.size > 0) wanted.set(system, some);
   }
+  return wanted;
+}
 
-  #filter(property: string, op: string, value: string): ((code: string) => boolean) | undefined {
-    switch (op) {
-      case 'is-a':
-        return (code) => code === value || this.#isUnder(code, value);
-      case 'descendent-of':
-        return (code) => this.#isUnder(code, value);
-      case 'is-not-a':
-        return (code) => code !== value && !this.#isUnder(code, value);
-      case 'in':
-        return property === 'code' || property === 'concept' ? (code) => value.split(',').includes(code) : undefined;
-      case '=':
-        return (code) =>
-          this.#properties.get(code)?.some((entry) => entry.code === property && entry.valueCode === value) ?? false;
-      default:
-        return undefined;
-    }
-  }
+function sizeOf({ codes, except }: Members): number {
+  let size = 0;
+  for (const { size: each } of [...codes.values(), ...except.values()]) size += each;
+  return size;
+}
 
-  #isUnder(code: string, ancestor: string, seen: Set<string> = new Set()): boolean {
-    seen.add(code);
-    for (const parent of this.#parents.get(code) ?? []) {
-      if (parent === ancestor) return true;
-      if (!seen.has(parent) && this.#isUnder(parent, ancestor, seen)) return true;
-    }
-    return false;
+function asLists(codes: CodesBySystem): Record<string, readonly string[]> {
+  return Object.fromEntries([...codes].map(([system, all]) => [system, [...all]]));
+}
+
+/** Undefined without an expansion, and for one that says itself, or shows, that it is not whole. */
+function expandedCodes(expansion: ValueSet['expansion']): Members | undefined {
+  if (expansion?.contains === undefined || isPartOnly(expansion)) return undefined;
+  const codes = new Map<string, Set<string>>();
+  let seen = 0;
+  const waiting = [...expansion.contains];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    waiting.push(...(next.contains ?? []));
+    seen++;
+    // A heading without a code, or a code that is no choice.
+    if (!isChoice(next)) continue;
+    const known = codes.get(next.system) ?? new Set();
+    codes.set(next.system, known.add(next.code));
   }
+  return (expansion.total ?? 0) > seen ? undefined : { ...nothing(), codes };
+}
+
+function isChoice(
+  item: ValueSetExpansionContains,
+): item is ValueSetExpansionContains & { readonly system: string; readonly code: string } {
+  return item.system !== undefined && item.code !== undefined && item.abstract !== true;
+}
+
+const NOT_WHOLE: ReadonlySet<string> = new Set([
+  'http://hl7.org/fhir/StructureDefinition/valueset-toocostly',
+  'http://hl7.org/fhir/StructureDefinition/valueset-unclosed',
+]);
+/** What passed a filter, or was as much as somebody wanted. */
+const NARROWING: ReadonlySet<string> = new Set(['limitedExpansion', 'filter']);
+
+function isPartOnly({
+  extension = [],
+  offset = 0,
+  total,
+  parameter = [],
+}: NonNullable<ValueSet['expansion']>): boolean {
+  return (
+    offset > 0 ||
+    extension.some(({ url }) => NOT_WHOLE.has(url)) ||
+    parameter.some(({ name, valueBoolean }) => NARROWING.has(name) && valueBoolean !== false) ||
+    // A page whose length nobody compares with the whole.
+    (total === undefined && parameter.some(({ name }) => name === 'count'))
+  );
 }

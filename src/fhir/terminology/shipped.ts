@@ -11,6 +11,7 @@ import type { CodeSystem, ConceptMap } from '@medplum/fhirtypes';
 import { forEachResource } from '../definitions/bundle-entries.ts';
 import { cached, cacheFolders } from '../definitions/cache.ts';
 import { definitionsPackage } from '../definitions/package.ts';
+import type { TerminologyLookup } from '../definitions/value-sets.ts';
 import {
   chosenEdition,
   type Edition,
@@ -34,12 +35,18 @@ const TYPES: ReadonlySet<unknown> = new Set(['CodeSystem', 'ValueSet', 'ConceptM
 const PROSE = ['text', 'contained', 'extension', 'meta', 'contact', 'description', 'purpose', 'copyright'];
 const PROFILES = join(import.meta.dirname, '..', '..', '..', 'fhir-profiles');
 
+let entries: readonly Entry[] | undefined;
 let loaded: TerminologyResources | undefined;
+
+function shippedEntries(): readonly Entry[] {
+  entries ??= [...publishedEntries(), ...ownEntries()];
+  return entries;
+}
 
 /** The same for all clinics of a process. Reads nothing before the first question. */
 export function shippedTerminology(): TerminologyResources {
   const resources = () => {
-    loaded ??= terminologyIn([...publishedEntries(), ...ownEntries()]);
+    loaded ??= terminologyIn(shippedEntries());
     return loaded;
   };
   return {
@@ -60,21 +67,29 @@ type Entry = Edition & {
   read(): TerminologyResource;
 };
 
-/** A fixed list of resources. Later ones of the same url and version come first, complete code systems before others. */
-export function terminologyIn(entries: readonly Entry[]): TerminologyResources {
-  const byUrl = Map.groupBy(entries, ({ type, url }) => `${type} ${url}`);
-  const listed = (type: TerminologyType, url: string) => byUrl.get(`${type} ${url}`) ?? [];
-  const systems = entries.filter(({ type }) => type === 'CodeSystem');
-  const wholeSets = new Map(systems.filter(({ content }) => content !== 'supplement').map((one) => [one.about, one]));
+/** What is shipped, for who cannot wait: read when first asked for. */
+export function shippedLookup(): TerminologyLookup {
+  return lookupIn(shippedEntries());
+}
+
+/** A fixed list of resources, later ones of the same url and version first. */
+export function lookupIn(entries: readonly Entry[]): TerminologyLookup {
+  const find = finderIn(entries);
   return {
-    async find(type, url, version) {
-      const editions = listed(type, url).filter(({ content }) => content !== 'supplement');
-      const complete = editions.filter(({ content }) => content === 'complete');
-      const chosen = chosenEdition(complete, version) ?? chosenEdition(editions, version);
-      return chosen?.read() as OfType<typeof type> | undefined;
-    },
+    valueSet: (url, version) => find('ValueSet', url, version),
+    codeSystem: (url, version) => find('CodeSystem', url, version),
+    systemOfAllCodes: wholeSystemsIn(entries),
+  };
+}
+
+export function terminologyIn(entries: readonly Entry[]): TerminologyResources {
+  const find = finderIn(entries);
+  const wholeSystem = wholeSystemsIn(entries);
+  const systems = entries.filter(({ type }) => type === 'CodeSystem');
+  return {
+    find: async (type, url, version) => find(type, url, version),
     byId: async () => undefined,
-    systemOfAllCodes: async (url) => wholeSets.get(url)?.read() as CodeSystem | undefined,
+    systemOfAllCodes: async (url) => wholeSystem(url),
     conceptMaps: async () =>
       entries.filter(({ type }) => type === 'ConceptMap').map((entry) => entry.read() as ConceptMap),
     codeSystems: async () => systems,
@@ -83,6 +98,29 @@ export function terminologyIn(entries: readonly Entry[]): TerminologyResources {
         .filter(({ content, about }) => content === 'supplement' && about === url)
         .map((entry) => entry.read() as CodeSystem),
   };
+}
+
+/** Of code systems the complete ones come first, and a supplement is none. */
+function finderIn(entries: readonly Entry[]) {
+  const byUrl = Map.groupBy(
+    entries.filter(({ content }) => content !== 'supplement'),
+    ({ type, url }) => `${type} ${url}`,
+  );
+  return <T extends TerminologyType>(type: T, url: string, version: string | undefined): OfType<T> | undefined => {
+    const editions = byUrl.get(`${type} ${url}`) ?? [];
+    const complete = editions.filter(({ content }) => content === 'complete');
+    const chosen = chosenEdition(complete, version) ?? chosenEdition(editions, version);
+    return chosen?.read() as OfType<T> | undefined;
+  };
+}
+
+function wholeSystemsIn(entries: readonly Entry[]): (valueSetUrl: string) => CodeSystem | undefined {
+  const systems = new Map(
+    entries
+      .filter(({ type, content }) => type === 'CodeSystem' && content !== 'supplement')
+      .map((entry) => [entry.about, entry]),
+  );
+  return (url) => systems.get(url)?.read() as CodeSystem | undefined;
 }
 
 /** For resources at hand, such as those of a test. */
