@@ -1,7 +1,7 @@
 /** One ElementDefinition as the part of it that validation and the pages of the guide use. */
 import type { ElementDefinition, ElementDefinitionBinding, ElementDefinitionType, Extension } from '@medplum/fhirtypes';
-import type { ConstraintDigest } from '../definitions.ts';
 import { publishedTypeCode, publishedValueSet, withoutVersion } from '../definitions/structure.ts';
+import type { ConstraintDigest } from '../definitions.ts';
 import type { ProfileBinding, ProfileElement, ProfileType, Slicing, Typed } from './model.ts';
 
 export type ElementContent = Omit<ProfileElement, 'id' | 'path' | 'name' | 'sliceName' | 'children' | 'slices'>;
