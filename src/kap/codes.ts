@@ -159,6 +159,11 @@ export const KAP = {
   'rems-monitoring': 'REMS monitoring',
   'rems-form-due': 'REMS form due',
   'closed-by-rule': 'closed by the rules engine: the reason is gone',
+  'profile-not-met': 'Stored although a claimed profile is not met',
+  'therapy-under-16-min': 'Therapy under 16 minutes',
+  'therapy-16-to-37-min': 'Therapy of 16 to 37 minutes',
+  'therapy-38-to-52-min': 'Therapy of 38 to 52 minutes',
+  'therapy-53-min-or-more': 'Therapy of 53 minutes or more',
 } as const;
 
 export type KapCode = keyof typeof KAP;
