@@ -13,9 +13,9 @@ type Step = { readonly url: string; readonly file: string; readonly contentType:
 /** Ids of what the steps name, by the search that finds them. */
 export async function playExampleCourse(service: TestService): Promise<ReadonlyMap<string, string>> {
   const { record, parts } = service.clinic;
-  const shipped = readdirSync(join(ROOT, 'fhir-profiles')).map(
-    (file) => JSON.parse(readFileSync(join(ROOT, 'fhir-profiles', file), 'utf8')) as Resource,
-  );
+  const shipped = readdirSync(join(ROOT, 'fhir-profiles'))
+    .filter((file) => /^(PlanDefinition|ActivityDefinition|Questionnaire|OperationDefinition)-/.test(file))
+    .map((file) => JSON.parse(readFileSync(join(ROOT, 'fhir-profiles', file), 'utf8')) as Resource);
   await installProtocol(parts.store, record, shipped, writeContext('update'));
   const token = await service.token();
   const ids = new Map<string, string>();

@@ -15,9 +15,9 @@ import { bundleOf } from './chart.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const example = (file: string) => readFileSync(join(ROOT, 'examples', file), 'utf8');
-const shipped = readdirSync(join(ROOT, 'fhir-profiles')).map(
-  (file) => JSON.parse(readFileSync(join(ROOT, 'fhir-profiles', file), 'utf8')) as Resource,
-);
+const shipped = readdirSync(join(ROOT, 'fhir-profiles'))
+  .filter((file) => /^(PlanDefinition|ActivityDefinition|Questionnaire|OperationDefinition)-/.test(file))
+  .map((file) => JSON.parse(readFileSync(join(ROOT, 'fhir-profiles', file), 'utf8')) as Resource);
 const plan = shipped.find(({ id }) => id === 'kap-iv-induction') as PlanDefinition;
 const activities = shipped.filter((found): found is ActivityDefinition => found.resourceType === 'ActivityDefinition');
 
