@@ -18,7 +18,7 @@ export function contentOf(element: ElementDefinition, type: string, kind: string
     min: element.min ?? 0,
     max: element.max === '*' ? Number.POSITIVE_INFINITY : Number(element.max ?? 1),
     types: (element.type ?? []).map((each) => typeOf(each, element.path, type, kind)),
-    ...(contentReference === undefined ? {} : { contentReference: afterHash(contentReference) }),
+    ...(contentReference === undefined ? {} : { contentReference: pathReferredTo(contentReference) }),
     ...typedEntry('fixed', element),
     ...typedEntry('pattern', element),
     ...typedEntry('minValue', element),
@@ -117,6 +117,6 @@ function proseOf({ short, definition, comment }: ElementDefinition) {
 }
 
 /** `#Questionnaire.item` and `http://hl7.org/fhir/StructureDefinition/Questionnaire#Questionnaire.item` alike. */
-function afterHash(contentReference: string): string {
-  return contentReference.slice(contentReference.indexOf('#') + 1);
+function pathReferredTo(contentReference: string): string {
+  return contentReference.slice(contentReference.indexOf('#') + 1).replace(/:[^.]*/g, '');
 }

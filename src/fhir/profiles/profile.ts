@@ -6,6 +6,7 @@ import { contradictions } from './element-faults.ts';
 import { elementTree } from './element-tree.ts';
 import { Faults } from './faults.ts';
 import type { Profile, ProfileElement } from './model.ts';
+import { snapshotTree } from './snapshot-tree.ts';
 
 export type {
   Discriminator,
@@ -29,7 +30,8 @@ export function profileOf(definition: StructureDefinition): Profile {
   const faults = new Faults(typeof definition.url === 'string' ? definition.url : 'a StructureDefinition without url');
   const isShaped = hasShape(definition, 'snapshot', faults);
   const elements = isShaped ? (definition.snapshot?.element ?? []).filter(isPublished) : [];
-  const root = isShaped ? elementTree(elements, definition.type, definition.kind, faults) : undefined;
+  const tree = isShaped ? snapshotTree(elements, definition.type, faults) : undefined;
+  const root = tree === undefined ? undefined : elementTree(tree, definition.type, definition.kind);
   if (root !== undefined) contradictions(root, placesIn(definition), faults);
   faults.refuse();
   return profileWith(definition, root as ProfileElement);
