@@ -16,15 +16,7 @@ import { mergedElement } from './element-merge.ts';
 import { type ElementStep, stepsOf } from './element-steps.ts';
 import { idOf } from './element-tree.ts';
 import { Faults } from './faults.ts';
-import {
-  addSlice,
-  choiceOf,
-  lastStep,
-  nameOf,
-  type SnapshotNode,
-  sliceNamed,
-  snapshotTree,
-} from './snapshot-tree.ts';
+import { addSlice, choiceOf, lastStep, nameOf, type SnapshotNode, sliceNamed, snapshotTree } from './snapshot-tree.ts';
 
 /** By canonical url, with or without version. */
 export type Parents = (canonical: string) => StructureDefinition | undefined;
