@@ -112,8 +112,8 @@ export class ValueSetDigester {
     const { url: system, version = part.version } = splitCanonical(part.system ?? '');
     if (concept !== undefined) return listed(system, new Set(concept.flatMap(({ code }) => code ?? [])));
     const index = this.#completeSystem(system, version);
-    const passes = index && testOf(filter, index);
-    if (passes === undefined) return { ...nothing(), open: new Set([system]) };
+    const passes = index === undefined ? undefined : testOf(filter, index);
+    if (index === undefined || passes === undefined) return { ...nothing(), open: new Set([system]) };
     return listed(system, new Set([...index.concepts.values()].filter(passes).map(({ code }) => code)));
   }
 

@@ -41,6 +41,8 @@ export type CodeSystemIndex = {
   isAbstract(code: string): boolean;
   /** Retired, or marked inactive. */
   isInactive(code: string): boolean;
+  /** Still allowed, and not to be used any more. */
+  isDeprecated(code: string): boolean;
   /** Strictly under: a code is not under itself. */
   isUnder(code: string, ancestor: string): boolean;
   /** All below, without the code itself; in the order of a walk. */
@@ -69,6 +71,7 @@ function createIndex(resource: CodeSystem, supplements: readonly CodeSystem[]): 
   const abstractCodes = codesOf(resource, 'notSelectable', ['notSelectable', 'abstract']);
   const inactiveCodes = codesOf(resource, 'inactive', ['inactive']);
   const statusCodes = codesOf(resource, 'status', ['status']);
+  const deprecationCodes = codesOf(resource, 'deprecationDate', ['deprecationDate', 'deprecated']);
   const propertyIs = (code: string, names: ReadonlySet<string>, holds: (property: ConceptProperty) => boolean) =>
     concepts.get(code)?.properties.some((property) => names.has(property.code ?? '') && holds(property)) === true;
   return {
@@ -82,6 +85,13 @@ function createIndex(resource: CodeSystem, supplements: readonly CodeSystem[]): 
     isInactive: (code) =>
       propertyIs(code, inactiveCodes, ({ valueBoolean }) => valueBoolean === true) ||
       propertyIs(code, statusCodes, ({ valueCode }) => valueCode === 'retired' || valueCode === 'inactive'),
+    isDeprecated: (code) =>
+      propertyIs(code, statusCodes, ({ valueCode }) => valueCode === 'deprecated') ||
+      propertyIs(
+        code,
+        deprecationCodes,
+        ({ valueBoolean, valueDateTime }) => valueBoolean ?? valueDateTime !== undefined,
+      ),
     isUnder: (code, ancestor) => reaches(concepts, code, 'parents', ancestor),
     below: (code) => walk(concepts, code, 'children'),
     above: (code) => walk(concepts, code, 'parents'),

@@ -49,7 +49,7 @@ export async function validateInSystem(
       const reason = `The version ${coding.version} of ${system} is not known here`;
       return { found: { is: 'unknown', reason }, where };
     }
-    const index = await sets.system(system, version ?? coding.version);
+    const index = await sets.systemWith(coding.code ?? '', system, version ?? coding.version);
     const concept = index?.concept(coding.code ?? '');
     if (index !== undefined && concept !== undefined)
       return { found: { is: 'in', member: memberOf(index, concept) }, where };

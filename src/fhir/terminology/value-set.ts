@@ -52,6 +52,7 @@ const MAX_NESTING = 32;
 export class ValueSets {
   readonly #resources: TerminologyResources;
   readonly #versions: SystemVersions;
+  readonly #systems = new Map<string, CodeSystemIndex>();
   /** Code systems and value sets that were read, in order. */
   readonly used = new Set<CodeSystemIndex>();
   readonly usedValueSets = new Set<ValueSet>();
@@ -109,8 +110,25 @@ export class ValueSets {
       const words = `The value set uses version ${found.version ?? 'unknown'} of ${url}, not ${checked}`;
       throw new Failure('business-rule', issue('business-rule', words, 'http.check-system-version'));
     }
-    const index = indexOf(found, await this.#resources.supplements(url));
+    const key = `${url}|${found.version ?? ''}`;
+    const index = this.#systems.get(key) ?? indexOf(found, await this.#resources.supplements(url));
+    this.#systems.set(key, index);
     this.used.add(index);
+    return index;
+  }
+
+  /**
+   * As `system`, for one code: where no version is asked for and the edition at hand has it not, a fragment of another
+   * edition that has it.
+   */
+  async systemWith(code: string, url: string, version?: string): Promise<CodeSystemIndex | undefined> {
+    const index = await this.system(url, version);
+    if (version !== undefined || index?.concept(code) !== undefined || this.#versions.forced.has(url)) return index;
+    const heads = await this.#resources.codeSystems();
+    for (const head of heads.filter((each) => each.url === url && each.content === 'fragment')) {
+      const fragment = await this.system(url, head.version);
+      if (fragment?.concept(code) !== undefined) return fragment;
+    }
     return index;
   }
 
@@ -248,7 +266,7 @@ export class ValueSets {
     if (version !== part.version && (await this.lacksVersion(part.system, asked.version))) {
       return { is: 'unknown', reason: `The version ${version} of ${part.system} is not known here` };
     }
-    const index = await this.system(part.system, version);
+    const index = await this.systemWith(asked.code, part.system, version);
     const concept = index?.concept(asked.code);
     if (part.concept !== undefined) {
       const isListed = ({ code }: ValueSetComposeIncludeConcept) => code === asked.code || code === concept?.code;

@@ -305,10 +305,12 @@ async function knownSystem(sets: ValueSets, url: string, version: string | undef
 async function lookupCode({ given, resources }: Asking): Promise<Resource> {
   const coding = oneCoding(given);
   const sets = new ValueSets(resources);
-  const system = await knownSystem(sets, coding.system, coding.version, given.placeOf(coding.given));
+  const place = given.placeOf(coding.given);
+  const known = await knownSystem(sets, coding.system, coding.version, place);
+  const system = (await sets.systemWith(coding.code, known.url, coding.version)) ?? known;
   refuseAsOf(sets, given.text('date'));
   const language = given.text('displayLanguage');
-  return parameters(lookup(system, coding.code, given.texts('property'), language, given.placeOf(coding.given)));
+  return parameters(lookup(system, coding.code, given.texts('property'), language, place));
 }
 
 type OneCoding = { system: string; version: string | undefined; code: string; given: string };
