@@ -27,10 +27,11 @@ function fits({ type }: Typed, { types }: ProfileElement): boolean {
   return types.some(({ code }) => code === type || kindOfJson(code) === kindOfJson(type));
 }
 
-/** Of primitives alone: a fixedString for a code is written the same. */
+/** How a value of the type is written in JSON: a fixedString for a code is the same, and a quantity for a duration. */
 function kindOfJson(type: string): string {
   if (type === 'boolean') return 'boolean';
   if (/^(integer|positiveInt|unsignedInt|decimal)$/.test(type)) return 'number';
+  if (/^(Age|Count|Distance|Duration|Quantity)$/.test(type)) return 'Quantity';
   return /^[a-z]/.test(type) && type !== 'xhtml' ? 'string' : type;
 }
 

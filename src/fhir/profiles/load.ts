@@ -1,0 +1,291 @@
+/**
+ * What a clinic keeps of a package: its profiles with their snapshots, and the value sets that they bind to, as one
+ * JSON text. Made once, when the package is added; a start only reads it.
+ *
+ * All or nothing: what is broken in any definition refuses all packages that are added together, with every reason.
+ * What a package needs of others that are not here is noted where its own definitions say enough without them.
+ */
+import type { ElementDefinition, Resource, StructureDefinition } from '@medplum/fhirtypes';
+import type { ValueSetDigest } from '../definitions/value-sets.ts';
+import type { Definitions } from '../definitions.ts';
+import { Failure, type Issue, issue } from '../failure.ts';
+import { baseFaults } from './base-faults.ts';
+import { baseStructures } from './base-structures.ts';
+import { boundValueSets } from './bindings.ts';
+import { Editions } from './editions.ts';
+import type { Profile, ProfileElement } from './model.ts';
+import type { FhirPackage } from './package.ts';
+import { type PackedProfiles, packProfiles, unpackProfiles } from './packed.ts';
+import { profileOf, withoutProse } from './profile.ts';
+import { type ProfileSource, type Profiles, profilesOf } from './registry.ts';
+import { withSnapshot } from './snapshot.ts';
+import { digestValueSets } from './value-sets.ts';
+
+export type LoadContext = {
+  readonly definitions: Definitions;
+  /** What is known already: shipped, and of packages added before. */
+  readonly known: Profiles;
+  /** Definitions of packages added before and of the guide, by canonical url with or without version. */
+  definition(canonical: string): StructureDefinition | undefined;
+  /** Packages added before; their CodeSystems and ValueSets count for those that depend on them. */
+  readonly added?: readonly AddedPackage[];
+  /** Why the compiler cannot compile a profile; nothing when it can. `profiles` has all that the packages bring. */
+  compile?(profile: Profile, profiles: Profiles): readonly Issue[];
+  progress?(words: string): void;
+};
+
+export type AddedPackage = {
+  readonly name: string;
+  readonly version: string;
+  readonly terminology?: readonly Resource[];
+};
+
+export type DigestedPackage = {
+  readonly source: ProfileSource;
+  /** `name#version` of packages that it depends on and that are not here. */
+  readonly absent: readonly string[];
+  /** Canonicals that its profiles name and that nobody here has: those parts are not checked. */
+  readonly unresolved: readonly string[];
+  /** Definitions that are no profiles, and why they are passed over. */
+  readonly passedOver: readonly string[];
+};
+
+/** @throws Failure `business-rule` with every reason of every definition */
+export function digestPackages(packages: readonly FhirPackage[], context: LoadContext): readonly DigestedPackage[] {
+  const issues: Issue[] = [];
+  const editions = new Editions(packages.flatMap(({ resources }) => resources));
+  issues.push(...editions.repeated);
+  const base = baseStructures();
+  const parents = (canonical: string) =>
+    editions.structure(canonical) ?? context.definition(canonical) ?? base(canonical);
+  const sources = packages.map((one) => {
+    context.progress?.(`reading the profiles of ${one.name}#${one.version}`);
+    const passedOver: string[] = [];
+    const profiles = profilesIn(one, { context, editions, parents, issues, passedOver, packages });
+    return { one, passedOver, source: sourceOf(one, profiles) };
+  });
+  refuse(issues);
+  const digested = sources.map(({ one, passedOver, source }) => {
+    context.progress?.(`reading the value sets of ${one.name}#${one.version}`);
+    const valueSets = valueSetsOf(source.profiles, one, packages, context);
+    return { one, passedOver, source: { ...source, valueSets } };
+  });
+  const all = profilesOf(
+    digested.map(({ source }) => source),
+    context.known,
+  );
+  compileAll(
+    digested.map(({ source }) => source),
+    all,
+    context,
+  );
+  return digested.map(({ one, passedOver, source }) => ({
+    source,
+    absent: absentDependencies(one, packages, context),
+    unresolved: unresolvedIn(source.profiles, all, context.definitions),
+    passedOver,
+  }));
+}
+
+/** @throws Failure `business-rule` when there are issues */
+function refuse(issues: readonly Issue[]): void {
+  if (issues.length > 0) throw new Failure('business-rule', issues);
+}
+
+type Reading = {
+  readonly context: LoadContext;
+  readonly editions: Editions;
+  readonly parents: (canonical: string) => StructureDefinition | undefined;
+  readonly packages: readonly FhirPackage[];
+  readonly issues: Issue[];
+  readonly passedOver: string[];
+};
+
+function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
+  const profiles: Profile[] = [];
+  const own = new Editions(one.resources);
+  for (const resource of one.resources) {
+    if (resource.resourceType !== 'StructureDefinition') continue;
+    const reason = noProfile(resource);
+    if (reason !== undefined) {
+      reading.passedOver.push(`${resource.url}: ${reason}`);
+      continue;
+    }
+    try {
+      profiles.push(withoutProse(profileIn(resource, one, own, reading)));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      reading.issues.push(...error.issues);
+    }
+  }
+  return profiles;
+}
+
+function noProfile({ kind, derivation }: StructureDefinition): string | undefined {
+  if (kind === 'logical') return 'a logical model: no resource is validated by it';
+  return derivation === 'specialization' ? 'a type of its own: R4 has all types of resources' : undefined;
+}
+
+function profileIn(definition: StructureDefinition, one: FhirPackage, own: Editions, reading: Reading): Profile {
+  const { context, parents } = reading;
+  parentFaults(definition, one, reading);
+  const complete = definition.snapshot === undefined ? withSnapshot(definition, parents) : definition;
+  const profile = profileOf(pinned(complete, own));
+  refuse(baseFaults(profile, context.definitions));
+  return profile;
+}
+
+/**
+ * A definition with a snapshot says all that is needed, so its parent may be in a package that it depends on and that
+ * is not here. A parent that nobody can have, or parents in a circle, are a mistake all the same.
+ */
+function parentFaults(definition: StructureDefinition, one: FhirPackage, reading: Reading): void {
+  const { context, editions, packages } = reading;
+  const way: string[] = [];
+  for (let at: StructureDefinition | undefined = definition; at !== undefined; ) {
+    const key: string = `${at.url}|${at.version ?? ''}`;
+    const isCircle = way.includes(key);
+    way.push(key);
+    if (isCircle) {
+      const names = way.slice(-MAX_NAMED).join(' -> ');
+      refuse([fault(definition, `its parents lead back to itself (${names}): one of them needs another parent`)]);
+    }
+    const base: unknown = at.baseDefinition;
+    if (typeof base !== 'string') break;
+    const parent: StructureDefinition | undefined = editions.structure(base) ?? context.definition(base);
+    const isKnown = parent !== undefined || isKnownHere(base, context);
+    const absent = absentDependencies(one, packages, context);
+    if (!isKnown && (definition.snapshot === undefined || absent.length === 0)) {
+      const hint = absent.length === 0 ? '' : ` (it depends on ${absent.join(', ')}, which are not here)`;
+      const words = `its parent ${base} is not known${hint}: add the package that has it first, or together with this one`;
+      refuse([fault(definition, words)]);
+    }
+    at = parent;
+  }
+}
+
+const MAX_NAMED = 6;
+
+function fault({ url }: StructureDefinition, words: string): Issue {
+  return issue('business-rule', `${url}: ${words}`, 'StructureDefinition.baseDefinition');
+}
+
+function isKnownHere(canonical: string, { definitions, known }: LoadContext): boolean {
+  return definitions.structure(canonical) !== undefined || known.profile(canonical) !== undefined;
+}
+
+/** What comes with the service itself. */
+const ALWAYS_HERE: ReadonlySet<string> = new Set(['hl7.fhir.r4.core', 'hl7.fhir.core']);
+
+function absentDependencies(one: FhirPackage, packages: readonly FhirPackage[], { added = [] }: LoadContext): string[] {
+  const here = new Set([...packages, ...added].map(({ name }) => name));
+  return Object.entries(one.dependencies)
+    .filter(([name]) => !here.has(name) && !ALWAYS_HERE.has(name))
+    .map(([name, version]) => `${name}#${version}`);
+}
+
+/**
+ * A canonical without version means, in a package, the package's own edition: so that two versions of a guide stand
+ * side by side without one being checked by parts of the other.
+ */
+function pinned(definition: StructureDefinition, own: Editions): StructureDefinition {
+  const pin = (canonical: string) => own.pinned(canonical);
+  const element = (definition.snapshot?.element ?? []).map((each) => pinnedElement(each, pin));
+  return { ...definition, snapshot: { ...definition.snapshot, element } };
+}
+
+function pinnedElement(element: ElementDefinition, pin: (canonical: string) => string): ElementDefinition {
+  const { type, binding } = element;
+  // What is no list of types is left for profileOf to refuse.
+  const pinAll = (list: unknown) =>
+    Array.isArray(list) ? list.map((each: unknown) => (typeof each === 'string' ? pin(each) : each)) : list;
+  const types = Array.isArray(type)
+    ? type.map((each) => ({
+        ...each,
+        ...(each?.profile === undefined ? {} : { profile: pinAll(each.profile) as string[] }),
+        ...(each?.targetProfile === undefined ? {} : { targetProfile: pinAll(each.targetProfile) as string[] }),
+      }))
+    : type;
+  const valueSet: unknown = binding?.valueSet;
+  return {
+    ...element,
+    ...(types === undefined ? {} : { type: types }),
+    ...(binding !== undefined && typeof valueSet === 'string'
+      ? { binding: { ...binding, valueSet: pin(valueSet) } }
+      : {}),
+  };
+}
+
+function sourceOf({ name, version, canonical, title }: FhirPackage, profiles: readonly Profile[]): ProfileSource {
+  return {
+    name,
+    version,
+    ...(canonical === undefined ? {} : { canonical }),
+    ...(title === undefined ? {} : { title }),
+    profiles,
+    valueSets: [],
+  };
+}
+
+/** Those that R4 itself binds to are at hand anyway, unless the package defines them anew. */
+function valueSetsOf(
+  profiles: readonly Profile[],
+  one: FhirPackage,
+  packages: readonly FhirPackage[],
+  { definitions, added = [] }: LoadContext,
+): readonly ValueSetDigest[] {
+  const own = new Editions(one.resources);
+  const bound = boundValueSets(profiles).filter((url) => own.has(url) || definitions.valueSet(url) === undefined);
+  const needed = [...packages.map(({ name, resources }) => ({ name, terminology: resources })), ...added].filter(
+    ({ name }) => name !== one.name && Object.hasOwn(one.dependencies, name),
+  );
+  return digestValueSets(bound, [...one.resources, ...needed.flatMap(({ terminology = [] }) => terminology)]);
+}
+
+function compileAll(sources: readonly ProfileSource[], all: Profiles, context: LoadContext): void {
+  if (context.compile === undefined) return;
+  const issues: Issue[] = [];
+  for (const { name, version, profiles } of sources) {
+    context.progress?.(`compiling ${profiles.length} profiles of ${name}#${version}`);
+    for (const profile of profiles) issues.push(...context.compile(profile, all));
+  }
+  refuse(issues);
+}
+
+function unresolvedIn(profiles: readonly Profile[], all: Profiles, definitions: Definitions): string[] {
+  const named = new Set<string>();
+  for (const { root, base } of profiles) {
+    named.add(base);
+    collectNamed(root, named);
+  }
+  return [...named]
+    .filter((each) => all.profile(each) === undefined && definitions.structure(each) === undefined)
+    .sort();
+}
+
+function collectNamed({ types, children, slices }: ProfileElement, named: Set<string>): void {
+  for (const { profiles = [], targets = [] } of types) for (const each of [...profiles, ...targets]) named.add(each);
+  for (const below of children) collectNamed(below, named);
+  for (const slice of slices) collectNamed(slice, named);
+}
+
+// ---- as a text
+
+/** Raise when what is stored can no longer be read by older readers, or lacks what newer ones need. */
+const FORMAT = 1;
+
+type Packed = Omit<ProfileSource, 'profiles'> & { readonly format: number; readonly packed: PackedProfiles };
+
+export function packSource({ profiles, ...source }: ProfileSource): string {
+  return JSON.stringify({ format: FORMAT, ...source, packed: packProfiles(profiles) } satisfies Packed);
+}
+
+/** @throws Failure `conflict` for a text that another version of the service wrote in another form */
+export function unpackSource(text: string): ProfileSource {
+  const { format, packed, ...source } = JSON.parse(text) as Packed;
+  if (format !== FORMAT) {
+    const words = `${source.name}#${source.version} was added by another version of kap-bridge: add the package again`;
+    throw new Failure('conflict', issue('business-rule', words));
+  }
+  return { ...source, profiles: unpackProfiles(packed) };
+}
