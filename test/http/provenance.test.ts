@@ -242,8 +242,8 @@ describe('X-Provenance', () => {
   });
 });
 
-/** With US_CORE_PACKAGES set to a folder that holds packages of US Core (us_core_610.tgz, …). */
-const packages = process.env.US_CORE_PACKAGES;
+/** Against US Core too, where its packages are at hand. */
+const packages = process.env.KAP_US_CORE_PACKAGES;
 
 test('what is generated is valid R4', async () => {
   const patient = await created({ resourceType: 'Patient' });

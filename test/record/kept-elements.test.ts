@@ -1,14 +1,20 @@
 /**
  * No element that a sender states is ever dropped: what is read back has everything that was written, in its own form.
  *
- * With KAP_US_CORE_PACKAGES (paths of the .tgz packages of US Core, separated by ':') all examples of the guide are
- * written and read as well, with every element that a US Core server must support.
+ * With the packages of US Core at hand (KAP_US_CORE_PACKAGES) all examples of the guide are written and read as well,
+ * with every element that a US Core server must support.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import type { Bundle, Resource } from '@medplum/fhirtypes';
 import { parseJson, stringifyJson } from '../../src/fhir/json.ts';
+import {
+  filesInPackage,
+  type UsCoreVersion,
+  usCorePackage,
+  usCoreVersions,
+  withPackages,
+} from '../us-core/package-file.ts';
 import { openTestClinic, type TestClinic, writeContext } from './clinic.ts';
 
 let clinic: TestClinic;
@@ -31,26 +37,6 @@ function shipped(): Resource[] {
   const isAlone = (resource: Resource) => !/"(urn:uuid:|[A-Z][A-Za-z]+\?)/.test(JSON.stringify(resource));
   return [...read('fhir-profiles'), ...entries.filter(isAlone)];
 }
-
-/** The files of a package whose name matches, as tar (https://www.gnu.org/software/tar/manual) holds them. */
-function filesOf(path: string, name: RegExp): Buffer[] {
-  const tar = gunzipSync(readFileSync(path));
-  const files: Buffer[] = [];
-  for (let at = 0; at + 512 <= tar.length; ) {
-    const header = tar.subarray(at, at + 512);
-    const size = Number.parseInt(header.toString('latin1', 124, 136), 8) || 0;
-    const file = header.toString('utf8', 0, 100).replace(/\0.*$/s, '');
-    if (name.test(file)) files.push(tar.subarray(at + 512, at + 512 + size));
-    at += 512 + Math.ceil(size / 512) * 512;
-  }
-  return files;
-}
-
-const packages = (process.env.KAP_US_CORE_PACKAGES ?? '').split(':').filter((path) => path !== '');
-const examples = packages.map((path): [string, Resource[]] => [
-  path.slice(path.lastIndexOf('/') + 1),
-  filesOf(path, /\/example\/[A-Z][^/]*\.json$/).map((file) => parseJson(file) as Resource),
-]);
 
 /** By a single write, which may refer to what is not here. */
 async function writtenAndRead(resource: Resource, id: string): Promise<Resource> {
@@ -89,11 +75,16 @@ test('everything that is shipped keeps every element', async () => {
   expect(await allLost(resources)).toEqual([]);
 });
 
-const withPackages = examples.length === 0 ? test.skip : test;
+function examplesOf(version: UsCoreVersion): Resource[] {
+  const files = filesInPackage(usCorePackage(version), /\/example\/[A-Z][^/]*\.json$/);
+  return files.map((file) => parseJson(file) as Resource);
+}
 
-withPackages('every example of US Core is accepted and keeps every element', async () => {
-  for (const [name, resources] of examples) {
-    expect([name, resources.length > 100]).toEqual([name, true]);
-    expect([name, await allLost(resources)]).toEqual([name, []]);
-  }
-});
+withPackages.each(usCoreVersions)(
+  'every example of US Core %s is accepted and keeps every element',
+  async (version) => {
+    const resources = examplesOf(version);
+    expect(resources.length).toBeGreaterThan(100);
+    expect(await allLost(resources)).toEqual([]);
+  },
+);

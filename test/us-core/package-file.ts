@@ -1,5 +1,25 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+
+/**
+ * The packages of US Core are no part of the repository: whoever has `us_core_610.tgz` and `us_core_700.tgz` names
+ * their folder in KAP_US_CORE_PACKAGES, for all tests that need them. Undefined: those are skipped.
+ */
+export const packagesFolder = process.env.KAP_US_CORE_PACKAGES || undefined;
+
+export const withPackages = packagesFolder === undefined ? test.skip : test;
+
+const files = { '6.1.0': 'us_core_610.tgz', '7.0.0': 'us_core_700.tgz' } as const;
+
+export type UsCoreVersion = keyof typeof files;
+export const usCoreVersions = Object.keys(files) as readonly UsCoreVersion[];
+
+/** The path of the package; only in tests `withPackages`. */
+export function usCorePackage(version: UsCoreVersion): string {
+  if (packagesFolder === undefined) throw new Error('KAP_US_CORE_PACKAGES names no folder');
+  return join(packagesFolder, files[version]);
+}
 
 /** The texts of the files of an npm package (.tgz) whose path matches. @throws Error when there is none */
 export function filesInPackage(archive: string, path: RegExp): string[] {

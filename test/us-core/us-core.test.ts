@@ -6,7 +6,7 @@ import { type Caller, startTestService, type TestService } from '../http/service
 import { fhir } from '../record/clinic.ts';
 import { chart, idOf, valuesOf } from './chart.ts';
 import { type Check, checks, conformanceTable, searchRequest } from './conformance-table.ts';
-import { filesInPackage } from './package-file.ts';
+import { filesInPackage, usCorePackage, usCoreVersions, withPackages } from './package-file.ts';
 
 let service: TestService;
 let caller: Caller;
@@ -98,18 +98,10 @@ test('the table of the documentation is what is tested here', () => {
   expect(readFileSync(file, 'utf8')).toBe(conformanceTable());
 });
 
-// The packages are not part of the repository: their folder is named by whoever has them.
-const folder = process.env.KAP_US_CORE_PACKAGES;
-const withPackages = folder === undefined ? test.skip : test;
-
-withPackages.each([
-  ['6.1.0', 'us_core_610.tgz'],
-  ['7.0.0', 'us_core_700.tgz'],
-])(
+withPackages.each(usCoreVersions)(
   'the requirements are those of US Core %s (needs its packages in the folder KAP_US_CORE_PACKAGES)',
-  (version, file) => {
-    const text =
-      filesInPackage(join(folder ?? '', file), /^package\/CapabilityStatement-us-core-server\.json$/)[0] ?? '';
+  (version) => {
+    const [text = ''] = filesInPackage(usCorePackage(version), /^package\/CapabilityStatement-us-core-server\.json$/);
     const statement = JSON.parse(text) as CapabilityStatement;
     expect(statement.version).toBe(version);
     const ours = checks
@@ -119,20 +111,20 @@ withPackages.each([
   },
 );
 
-withPackages.each([
-  ['6.1.0', 'us_core_610.tgz'],
-  ['7.0.0', 'us_core_700.tgz'],
-])('each search parameter of US Core %s is one of ours, of the same kind and for the same types', (_version, file) => {
-  const parameters = filesInPackage(join(folder ?? '', file), /^package\/SearchParameter-.*\.json$/).map(
-    (text) => JSON.parse(text) as SearchParameter,
-  );
-  expect(parameters.length).toBeGreaterThan(50);
-  for (const { code, type, base = [] } of parameters) {
-    for (const each of base) {
-      expect([each, code, fhir.registry.of(each).get(code as string)?.kind]).toEqual([each, code, type]);
+withPackages.each(usCoreVersions)(
+  'each search parameter of US Core %s is one of ours, of the same kind and for the same types',
+  (version) => {
+    const parameters = filesInPackage(usCorePackage(version), /^package\/SearchParameter-.*\.json$/).map(
+      (text) => JSON.parse(text) as SearchParameter,
+    );
+    expect(parameters.length).toBeGreaterThan(50);
+    for (const { code, type, base = [] } of parameters) {
+      for (const each of base) {
+        expect([each, code, fhir.registry.of(each).get(code as string)?.kind]).toEqual([each, code, type]);
+      }
     }
-  }
-});
+  },
+);
 
 type Extended = {
   readonly extension?: readonly {
