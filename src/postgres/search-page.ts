@@ -1,5 +1,6 @@
 /** The rows of one page as SQL: candidates of a plan, behind the page before (keyset), in order and limited. */
 import type { SearchSort } from '../fhir/search-query.ts';
+import { ridsOf } from './search-filters.ts';
 import type { OrderKey, Position } from './search-order.ts';
 import type { Part } from './search-parts.ts';
 import { contentIn, type Plan, planOf, planWithin, probeOf } from './search-plan.ts';
@@ -34,8 +35,11 @@ export function pageText(
   return { parts: `page as (${unionOf(branches)})`, from: 'page', order: (plans[0] as Plan).order };
 }
 
+/** A probe finds that many resources at most. */
+const FEW = 1000;
+
 function pageOfOne(part: Part, sql: Statement, position: Position | undefined, limit: string): PageText {
-  const probe = probeOf(part, sql);
+  const probe = probeOf(part);
   // A page that begins among the last ones needs no other; the plan then only tells the order.
   const inTail = position?.[0] === null && planOf(part, new Scratch(), undefined).leavesOut !== undefined;
   const plan = planOf(part, inTail ? new Scratch() : sql, inTail ? undefined : position);
@@ -54,10 +58,10 @@ function pageOfOne(part: Part, sql: Statement, position: Position | undefined, l
   };
   const many: string[] = [];
   if (probe !== undefined) {
-    parts.push(`few as materialized (select n.rid from (${probe.rids}) n limit ${probe.most + 1})`);
+    parts.push(`few as materialized (select n.rid from (${ridsOf(probe, part.types, sql)}) n limit ${FEW + 1})`);
     const within = planWithin('few', probe, part, order, sql);
-    add('within_few', partText(gated(within, [`(select count(*) from few) <= ${probe.most}`]), sql, position, limit));
-    many.push(`(select count(*) from few) > ${probe.most}`);
+    add('within_few', partText(gated(within, [`(select count(*) from few) <= ${FEW}`]), sql, position, limit));
+    many.push(`(select count(*) from few) > ${FEW}`);
   }
   if (!inTail) add('page', partText(gated(plan, many), sql, position, limit));
   if (plan.leavesOut !== undefined) {

@@ -104,36 +104,14 @@ function rowFor(filter: SearchFilter): 'd' | 'r' {
   return isAskedByRid(filter) ? 'd' : 'r';
 }
 
-/** Resources that are worth a look before the order of the plan is walked. */
-export type Probe = {
-  /** The conditions that all of them meet. */
-  readonly answers: readonly SearchFilter[];
-  /** A select of their row ids. */
-  readonly rids: string;
-  /** Of more than these the order is walked. */
-  readonly most: number;
-};
-
-export function probeOf(part: Part, sql: Statement): Probe | undefined {
-  const patients = part.filters.filter(isPatientFilter);
-  const inChart = patients.some(({ values }) => values.length === 1);
-  const driver = driverFor(part, inChart, false);
-  if (inChart)
-    return driver.kind === 'dates' && driver.filters.length === 0 ? chartProbe(part, patients, sql) : undefined;
+/** The condition whose resources are worth a look before the order of the plan is walked. */
+export function probeOf(part: Part): SearchFilter | undefined {
+  const inChart = part.filters.some((filter) => isPatientFilter(filter) && filter.values.length === 1);
+  if (inChart) return undefined;
+  const driver = driverFor(part, false, false);
   if (driver.kind === 'dates' && (driver.filters.length > 0 || !driver.parameter.single)) return undefined;
-  const best = WALKS.has(driver.kind) ? bestOf(part.filters) : undefined;
-  if (best === undefined) return undefined;
-  return { answers: [best], rids: ridsOf(best, part.types, sql) as string, most: FEW };
-}
-
-/** A probe finds that many resources at most. */
-const FEW = 1000;
-/** Sorting them costs less than asking which of the chart have no date. */
-const FEW_IN_CHART = 64;
-
-function chartProbe({ types }: Part, patients: readonly PatientFilter[], sql: Statement): Probe {
-  const where = [isOfTypes(types, 'r', sql), ...patients.map((filter) => isOfPatient(filter, sql))].join(' and ');
-  return { answers: patients, rids: `select r.rid from resource r where ${where}`, most: FEW_IN_CHART };
+  if (!WALKS.has(driver.kind)) return undefined;
+  return bestOf(part.filters);
 }
 
 const WALKS: ReadonlySet<Driver['kind']> = new Set(['dates', 'values', 'times', 'type']);
@@ -141,12 +119,12 @@ const WALKS: ReadonlySet<Driver['kind']> = new Set(['dates', 'values', 'times', 
 /** The plan over the rids of `from` (a table of the statement), in the order of the part's plan. */
 export function planWithin(
   from: string,
-  { answers: answered }: Probe,
+  probe: SearchFilter,
   part: Part,
   order: readonly OrderKey[],
   sql: Statement,
 ): Plan {
-  const rest = part.filters.filter((filter) => !answered.includes(filter));
+  const rest = part.filters.filter((filter) => filter !== probe);
   return {
     from: [`(select distinct rid from ${from} offset 0) d ${RESOURCE}`],
     where: [
