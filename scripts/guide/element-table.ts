@@ -132,6 +132,7 @@ export function valueView(value: unknown): Piece {
     return [said, text !== undefined && html` <q>${text}</q>`];
   }
   const keys = Object.keys(value);
+  if (keys.length === 1 && 'system' in value) return html`a code of <code>${String(value.system)}</code>`;
   if ('code' in value && keys.every((key) => ['system', 'code', 'display', 'version'].includes(key))) {
     return codingView(value as Coding);
   }

@@ -37,7 +37,7 @@ const BANDS: readonly Band[] = [
     ],
   },
   {
-    title: '3  Integration session',
+    title: '3  Integration',
     words: 'therapy in its window after the infusion; a psychotherapy note is kept apart',
     rows: [
       ['kap-integration-encounter', 'kap-integration-procedure', 'kap-integration-interval'],
@@ -59,8 +59,8 @@ const BANDS: readonly Band[] = [
   },
 ];
 
-const WIDTH = 1000;
-const BOX = { width: 172, height: 50, gap: 22, left: 236 } as const;
+const WIDTH = 1084;
+const BOX = { width: 190, height: 54, gap: 20, left: 222 } as const;
 const ROW = BOX.height + 14;
 
 export function flowPicture(source: GuideSource): Html {
@@ -99,7 +99,7 @@ function bandOf({ title, words, rows }: Band, y: number, height: number, profile
   });
   rows.forEach((row, line) => {
     row.forEach((id, at) => {
-      const x = BOX.left + at * (BOX.width + BOX.gap) - (row.length > 3 ? 0 : 0);
+      const x = BOX.left + at * (BOX.width + BOX.gap);
       const top = y + 16 + line * ROW;
       if (line === 0 && at > 0 && !title.startsWith('4'))
         parts.push(arrow(x - BOX.gap + 2, top + BOX.height / 2, x - 3, top + BOX.height / 2));
@@ -112,19 +112,14 @@ function bandOf({ title, words, rows }: Band, y: number, height: number, profile
 function box(id: string, x: number, y: number, profiles: Profiles): string {
   const known = profiles.get(id);
   const name = known === undefined ? id.replace(/^kap-/, '').replaceAll('-', ' ') : titleOf(known.resource);
-  const shown = lines(
-    name.replace(/^KAP /i, '').replace(/^./, (first) => first.toUpperCase()),
-    23,
-  ).slice(0, 2);
+  const shown = inTwoLines(name.replace(/^KAP /i, '').replace(/^./, (first) => first.toUpperCase()));
   const apart = id === 'kap-psychotherapy-note' ? ' apart' : '';
   const parts = [rect(x, y, BOX.width, BOX.height, { class: `box${apart}`, rx: 6 })];
-  const top = shown.length === 1 ? y + 22 : y + 17;
+  const top = y + (shown.length === 1 ? 23 : 18);
   shown.forEach((said, at) => {
-    parts.push(text(x + 10, top + at * 14.5, said, { class: 'name' }));
+    parts.push(text(x + 9, top + at * 14.5, said, { class: 'name' }));
   });
-  parts.push(
-    text(x + 10, y + BOX.height - 6.5 - (shown.length === 1 ? 4 : 0), known?.resource.type ?? '', { class: 'type' }),
-  );
+  parts.push(text(x + 9, top + shown.length * 14.5 + 1, known?.resource.type ?? '', { class: 'type' }));
   if (known === undefined) return element('g', { class: 'plain' }, ...parts);
   return element('a', { href: known.page }, ...parts);
 }
@@ -143,6 +138,13 @@ function again(y: number): string {
     element('path', { d: `M${x - 10} ${y - 60}l7 -4v8z`, class: 'tip' }) +
     text(x - 6, y + 60, 'next infusion', { class: 'words', 'text-anchor': 'end' })
   );
+}
+
+/** What a box holds; the rest of a longer name is on its page. */
+function inTwoLines(name: string): string[] {
+  const [first = '', second, ...rest] = lines(name, 22);
+  if (second === undefined) return [first];
+  return [first, rest.length === 0 ? second : `${second.slice(0, 20).trimEnd()}…`];
 }
 
 /** Words in lines of about so many letters. */

@@ -1,7 +1,7 @@
 /** HTML as text that is safe to show: whatever goes into a template is escaped, unless it is HTML already. */
 import { escaped } from '../../src/kap/xml-text.ts';
 
-/** Made by `html`, and by nothing that has seen a definition. */
+/** Made by `html`; made otherwise of our own words only, such as the style sheet and a picture that escapes by itself. */
 export class Html {
   readonly text: string;
   constructor(text: string) {

@@ -2,10 +2,12 @@
  * `npm run ig`: the implementation guide of fhir-profiles as static pages; `--snapshots` writes the snapshots into the
  * definitions first, `--check` says what is stale or not as promised.
  */
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Failure } from '../../src/fhir/failure.ts';
 import type { ExampleResult } from './examples.ts';
+import { type GeneratedFile, generatedDefinitions } from './generated.ts';
 import { refuseForeign, writeSite } from './output.ts';
 import { deadLinks, siteOf } from './site.ts';
 import { parentsOf, type SnapshotResult, snapshotResults, writeSnapshots } from './snapshots.ts';
@@ -17,7 +19,7 @@ Makes the pages of the implementation guide: static HTML that needs no server an
 
   --out <folder>       where the pages go (build/guide); what is in it is replaced
   --definitions <dir>  the definitions and examples (fhir-profiles)
-  --snapshots          write the snapshots into the definitions, and no pages
+  --snapshots          write into the definitions what follows from the rest (snapshots, lists), and no pages
   --packages <dir>     FHIR packages (.tgz) with parents, such as US Core (KAP_US_CORE_PACKAGES)
   --check              write nothing; exit code 1 when a snapshot is stale, an example does not give what it
                        promises, or a link leads nowhere
@@ -78,28 +80,34 @@ async function run(options: Options): Promise<number> {
     return 0;
   }
   const source = readGuide(resolve(options.definitions));
-  const packages = options.packages ?? process.env.KAP_US_CORE_PACKAGES;
-  if (options.snapshots) return snapshots(source, packages, options.check);
+  const packages = options.packages ?? (process.env.KAP_US_CORE_PACKAGES || undefined);
+  if (options.snapshots) return snapshots(source, packages);
   return options.check ? check(source, packages) : pages(source, resolve(options.out));
 }
 
-async function snapshots(source: GuideSource, packages: string | undefined, onlyCheck: boolean): Promise<number> {
+/** Writes what follows from the rest: snapshots, then the lists of all definitions. */
+async function snapshots(source: GuideSource, packages: string | undefined): Promise<number> {
   const results = snapshotResults(source, await parentsOf(source, packages), progress);
-  const stale = results.filter(({ state }) => state === 'stale').map(({ file }) => file);
-  if (!onlyCheck) {
-    for (const file of writeSnapshots(source.folder, results)) console.log(`written  ${file}`);
+  const written = writeSnapshots(source.folder, results);
+  for (const { file, text } of staleLists(readGuide(source.folder))) {
+    writeFileSync(join(source.folder, file), text);
+    written.push(file);
   }
+  for (const file of written) console.log(`written  ${file}`);
   const failed = tellFailed(results);
-  if (onlyCheck) for (const file of stale) console.error(`stale    ${file}: run npm run ig -- --snapshots`);
-  console.log(
-    `${results.length} definitions: ${results.filter(({ state }) => state === 'same').length} as they should be, ${stale.length} ${onlyCheck ? 'stale' : 'written'}, ${failed} not made`,
-  );
-  return failed > 0 || (onlyCheck && stale.length > 0) ? 1 : 0;
+  console.log(`${results.length} definitions with a snapshot: ${written.length} files written, ${failed} not made`);
+  return failed > 0 ? 1 : 0;
+}
+
+/** The definitions that list the others, where they are not as they should be. */
+function staleLists(source: GuideSource): readonly GeneratedFile[] {
+  const texts = new Map(source.definitions.map(({ file, text }) => [file, text]));
+  return generatedDefinitions(source).filter(({ file, text }) => texts.has(file) && texts.get(file) !== text);
 }
 
 /** Those that cannot be made, with what to do. @returns how many */
 function tellFailed(results: readonly SnapshotResult[]): number {
-  const failed = results.filter((one) => one.state === 'no-parent' || one.state === 'broken');
+  const failed = results.filter((one) => 'reasons' in one);
   for (const { file, reasons } of failed) for (const reason of reasons) console.error(`not made ${file}: ${reason}`);
   if (failed.some(({ state }) => state === 'no-parent')) {
     console.error(
@@ -111,7 +119,7 @@ function tellFailed(results: readonly SnapshotResult[]): number {
 
 async function check(source: GuideSource, packages: string | undefined): Promise<number> {
   const results = snapshotResults(source, await parentsOf(source, packages), progress);
-  const stale = results.filter(({ state }) => state === 'stale');
+  const stale = [...results.filter(({ state }) => state === 'stale'), ...staleLists(source)];
   const broken = results.filter((one) => one.state === 'broken');
   const unknown = results.filter(({ state }) => state === 'no-parent');
   for (const { file } of stale) console.error(`stale    ${file}: run npm run ig -- --snapshots`);
@@ -127,7 +135,7 @@ async function check(source: GuideSource, packages: string | undefined): Promise
   for (const link of dead) console.error(`no page  ${link}`);
   const count = [...source.examples.values()].flatMap(({ examples }) => examples).length;
   console.log(
-    `${results.length - unknown.length} snapshots checked, ${stale.length} stale; ${count} examples, ${faults} not as promised; ${dead.length} links lead nowhere`,
+    `${results.length - unknown.length} snapshots checked, ${stale.length} files stale; ${count} examples, ${faults} not as promised; ${dead.length} links lead nowhere`,
   );
   return stale.length + faults + dead.length > 0 ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 /** What every page has: head, way back, title, and where to go from here. */
 
-import { facts, type Html, html, type Piece, paragraphs } from './html.ts';
+import { facts, Html, html, type Piece, paragraphs } from './html.ts';
 import type { Definition } from './source.ts';
 import { STYLE } from './style.ts';
 
@@ -48,7 +48,7 @@ export function documentOf({ file, title, section, body, copyright }: Page, sect
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>${isIndex ? title : `${title} · ${GUIDE_TITLE}`}</title>
 <link rel="icon" href="data:,">
-<style>${STYLE}</style>
+<style>${new Html(STYLE)}</style>
 </head>
 <body>
 <a class="skip" href="#content">To the content</a>

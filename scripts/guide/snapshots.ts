@@ -139,10 +139,9 @@ function withoutProse(element: ElementDefinition, ours: ElementDefinition | unde
   const prose = Object.fromEntries(PROSE.flatMap((name) => (ours?.[name] === undefined ? [] : [[name, ours[name]]])));
   const { definition = AS_IN_PARENT, short, ...others } = prose;
   const kept = Object.entries(element).filter(([name]) => !LEFT_OUT.has(name));
-  const head = kept.filter(([name]) => HEAD.has(name));
-  const body = kept
-    .filter(([name]) => !HEAD.has(name))
-    .map(([name, value]) => [name, withoutWords(name, value)] as const);
+  const trimmed = kept.map(([name, value]) => [name, withoutWords(name, value, ours)] as const);
+  const head = trimmed.filter(([name]) => HEAD.has(name));
+  const body = trimmed.filter(([name]) => !HEAD.has(name));
   return Object.fromEntries([
     ...head,
     ...(short === undefined ? [] : [['short', short]]),
@@ -161,17 +160,30 @@ const HEAD: ReadonlySet<string> = new Set([
   'slicing',
 ]);
 
-/** Words inside a part of an element: those R4 does not ask for. */
-function withoutWords(name: string, value: unknown): unknown {
-  if (name === 'binding') return withoutBindingWords(value as NonNullable<ElementDefinition['binding']>);
-  if (name !== 'constraint') return value;
-  return (value as NonNullable<ElementDefinition['constraint']>).map(
-    ({ xpath: _xpath, requirements: _why, ...rule }) => rule,
-  );
+/** Words inside a part of an element that R4 does not ask for; ours come with the differential. */
+function withoutWords(name: string, value: unknown, ours: ElementDefinition | undefined): unknown {
+  if (name === 'binding') return withoutBindingWords(value as Binding);
+  if (name === 'slicing') return ours?.slicing === undefined ? withoutSlicingWords(value as Slicing) : value;
+  return name === 'constraint' ? (value as Constraint[]).map(withoutConstraintWords) : value;
 }
 
-function withoutBindingWords({ strength, valueSet }: NonNullable<ElementDefinition['binding']>): object {
+type Binding = NonNullable<ElementDefinition['binding']>;
+type Slicing = NonNullable<ElementDefinition['slicing']>;
+type Constraint = NonNullable<ElementDefinition['constraint']>[number];
+
+function withoutBindingWords({ strength, valueSet }: Binding): Binding {
   return valueSet === undefined ? { strength, description: 'No value set is named.' } : { strength, valueSet };
+}
+
+/** Without a discriminator, words alone tell the slices apart. */
+function withoutSlicingWords({ description: _words, ...slicing }: Slicing): Slicing {
+  return slicing.discriminator === undefined ? { ...slicing, description: 'As in the parent.' } : slicing;
+}
+
+/** Its `human` is what a validator tells, and stays. */
+function withoutConstraintWords({ extension, xpath: _xpath, requirements: _why, ...rule }: Constraint): Constraint {
+  const kept = extension?.filter(({ url }) => !url?.endsWith('-explanation')) ?? [];
+  return { ...(kept.length === 0 ? {} : { extension: kept }), ...rule };
 }
 
 /** Writes what is stale. @returns the files written */

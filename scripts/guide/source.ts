@@ -1,12 +1,36 @@
 /** What the guide is made of: the definitions of a folder, and the examples below it. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Resource, StructureDefinition } from '@medplum/fhirtypes';
+import type {
+  ActivityDefinition,
+  CapabilityStatement,
+  CodeSystem,
+  ConceptMap,
+  ImplementationGuide,
+  OperationDefinition,
+  PlanDefinition,
+  Questionnaire,
+  Resource,
+  SearchParameter,
+  StructureDefinition,
+  ValueSet,
+} from '@medplum/fhirtypes';
 import { Failure, issue } from '../../src/fhir/failure.ts';
 import { parseJson } from '../../src/fhir/json.ts';
 
-/** The definitions of R4 that we publish: each has a url of its own. */
-export type Definition = Extract<Resource, { url?: string; status?: string; name?: string }>;
+/** What we publish: each has a url of its own. */
+export type Definition =
+  | ActivityDefinition
+  | CapabilityStatement
+  | CodeSystem
+  | ConceptMap
+  | ImplementationGuide
+  | OperationDefinition
+  | PlanDefinition
+  | Questionnaire
+  | SearchParameter
+  | StructureDefinition
+  | ValueSet;
 
 export type DefinitionFile<T extends Resource = Definition> = {
   /** `ValueSet-kap-scales.json` */
@@ -84,16 +108,16 @@ function readExampleFolder(parent: string, profile: string): ExampleFolder {
     .map((file): Example => {
       const text = read(file);
       const isValid = !file.startsWith('invalid-');
-      return { file, isValid, text, resource: parsed(join(profile, file), text), promise: promises[file] };
+      return { file, isValid, text, resource: parsed(join(profile, file), text) as Resource, promise: promises[file] };
     })
     // Valid ones first: they show what is wanted.
     .sort((a, b) => Number(b.isValid) - Number(a.isValid) || (a.file < b.file ? -1 : 1));
   return { profile, examples, missing: Object.keys(promises).filter((file) => !files.includes(file)) };
 }
 
-function parsed(file: string, text: string): Resource {
+function parsed(file: string, text: string): unknown {
   try {
-    return parseJson(text) as Resource;
+    return parseJson(text);
   } catch (cause) {
     const words = cause instanceof Error ? cause.message : 'not JSON';
     throw new Failure('invalid', issue('structure', `${file} cannot be read: ${words}`), { cause });
@@ -105,11 +129,11 @@ export function ofType<T extends Definition['resourceType']>(
   { definitions }: GuideSource,
   type: T,
 ): readonly DefinitionFile<Extract<Definition, { resourceType: T }>>[] {
+  const isOfType = (file: DefinitionFile): file is DefinitionFile<Extract<Definition, { resourceType: T }>> =>
+    file.resource.resourceType === type;
   return definitions
-    .filter(({ resource }) => resource.resourceType === type)
-    .sort((a, b) => titleOf(a.resource).localeCompare(titleOf(b.resource), 'en')) as readonly DefinitionFile<
-    Extract<Definition, { resourceType: T }>
-  >[];
+    .filter(isOfType)
+    .sort((a, b) => titleOf(a.resource).localeCompare(titleOf(b.resource), 'en', { numeric: true }));
 }
 
 /** Structure definitions that are no extensions: profiles of resources and of data types. */

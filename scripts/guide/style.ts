@@ -52,9 +52,9 @@ thead th{background:var(--shade);border-top:0;font-size:.8rem;font-weight:600;co
 tbody tr:target,article:target{background:var(--mark)}
 th[scope=row].code,th[scope=row].key,td.code{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.84rem}
 td.asked{min-width:17rem}
-td.code{min-width:8rem}
+td.code{min-width:8rem}th[scope=row].key{white-space:nowrap}td.at{min-width:9rem;max-width:18rem}
 td.type{min-width:9rem;max-width:20rem}
-td.card{white-space:nowrap}
+td.card,td.flags{white-space:nowrap}
 .elements{min-width:46rem}
 .elements tr{height:1px}
 .elements th.element{padding-top:0;padding-bottom:0;height:inherit;white-space:nowrap;font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.84rem}
@@ -100,15 +100,24 @@ ul.plain{list-style:none;margin:0;padding:0}
 .picture .band{fill:var(--shade)}
 .picture .box{fill:var(--paper);stroke:var(--line);stroke-width:1.2}
 .picture a:hover .box,.picture a:focus-visible .box{stroke:var(--accent);stroke-width:2.4}
-.picture .name{fill:var(--link);font-weight:600;font-size:13.5px}
+.picture .name{fill:var(--link);font-weight:600;font-size:12.5px}
 .picture .plain .name{fill:var(--ink)}
-.picture .type{fill:var(--soft);font-size:11.5px}
+.picture .type{fill:var(--soft);font-size:11px}
 .picture .step{fill:var(--ink);font-weight:650;font-size:15px}
 .picture .words{fill:var(--soft);font-size:12.5px}
 .picture .way{stroke:var(--soft);stroke-width:1.6;fill:none}
 .picture .tip{fill:var(--soft)}
 .picture .apart{stroke-dasharray:5 4}
-@media (max-width:40rem){h1{font-size:1.5rem}main{padding:1rem .9rem 2rem}.site{padding:.6rem .9rem}
+@media (max-width:40rem){.elements{min-width:0}.elements,.elements tbody{display:block}
+.elements thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.elements tr{display:grid;grid-template-columns:minmax(0,1fr) auto auto;height:auto;border-top:1px solid var(--line)}
+.elements tbody tr:first-child{border-top:0}
+.elements th,.elements td{border:0;padding:.1rem .7rem .1rem 0;min-width:0!important;max-width:none!important}
+.elements th.element{padding:0 .5rem 0 .7rem;white-space:normal;overflow-wrap:anywhere}
+.elements td.flags,.elements td.card{padding-top:.42rem}
+.elements td.type,.elements td.asked{grid-column:1/-1;padding-left:.7rem}
+.elements td.asked{padding-bottom:.6rem}.elements td:empty{display:none}
+h1{font-size:1.5rem}main{padding:1rem .9rem 2rem}.site{padding:.6rem .9rem}
 .facts>div{grid-template-columns:1fr;gap:0}.example{padding:.7rem .75rem}pre{padding:.6rem .7rem}}
 @media print{.site nav,.contents,.skip,.legend{display:none}body{font-size:10pt}main,footer{max-width:none;padding:0}
 .wide,.picture,pre{overflow:visible;border-color:#bbb}.elements,.picture svg{min-width:0}pre{white-space:pre-wrap}

@@ -5,8 +5,8 @@ import type { StructureDefinition } from '@medplum/fhirtypes';
 import { jsonText } from '../../scripts/guide/json-text.ts';
 import { parentsOf, type SnapshotResult, snapshotResults, writeSnapshots } from '../../scripts/guide/snapshots.ts';
 import { extensionsIn, FHIR_PROFILES, profilesIn, readGuide } from '../../scripts/guide/source.ts';
+import { packagesFolder as packages } from '../us-core/package-file.ts';
 
-const packages = process.env.KAP_US_CORE_PACKAGES;
 const source = readGuide();
 const structures = [...profilesIn(source), ...extensionsIn(source)];
 

@@ -1,5 +1,5 @@
 /** The first page: what the guide is for, how a course flows, and a table of everything in it. */
-import type { StructureDefinition } from '@medplum/fhirtypes';
+import type { ActivityDefinition, PlanDefinition, StructureDefinition } from '@medplum/fhirtypes';
 import type { ExampleResult } from '../examples.ts';
 import type { Expansion } from '../expansions.ts';
 import { flowInWords, flowPicture } from '../flow-picture.ts';
@@ -70,7 +70,7 @@ function listsOf(parts: IndexParts): readonly List[] {
     listOf(SECTIONS.questionnaires, ofType(source, 'Questionnaire'), ['Items'], ({ resource }) => [
       (resource.item ?? []).length,
     ]),
-    listOf(
+    listOf<PlanDefinition | ActivityDefinition>(
       SECTIONS.protocols,
       [...ofType(source, 'PlanDefinition'), ...ofType(source, 'ActivityDefinition')],
       ['Kind'],

@@ -104,7 +104,7 @@ function rulesSection(rules: readonly Rule[]): Html {
 <h2 id="rules">Rules</h2>
 ${table(
   'Rules beyond the table, in FHIRPath',
-  [{ head: 'Key', name: 'key' }, { head: 'Severity' }, { head: 'Rule', name: 'asked' }, { head: 'At' }],
+  [{ head: 'Key', name: 'key' }, { head: 'Severity' }, { head: 'Rule', name: 'asked' }, { head: 'At', name: 'at' }],
   rules.map(({ key, severity, human, expression, rows }) => ({
     id: anchor('rule', key),
     cells: [
@@ -138,15 +138,15 @@ function examplesSection(results: readonly ExampleResult[]): Html {
   ];
   return html`<section aria-labelledby="examples">
 <h2 id="examples">Examples</h2>
-${valid.length > 0 && html`<h3>Accepted</h3>\n`}${valid.map(exampleView)}${
+${valid.length > 0 && html`<h3>Accepted</h3>\n`}${valid.map((one, at) => exampleView(one, at === 0))}${
   invalid.length > 0 &&
   html`<h3>Refused</h3>
 <p>Each breaks one rule. Below it stands what the validator says, as it was when this page was made; the marked lines are the place.</p>\n`
-}${invalid.map(exampleView)}</section>
+}${invalid.map((one) => exampleView(one, false))}</section>
 `;
 }
 
-function exampleView({ example, issues, faults }: ExampleResult): Html {
+function exampleView({ example, issues, faults }: ExampleResult, isOpen: boolean): Html {
   const { file, isValid, text, promise } = example;
   const id = anchor('example', file.replace(/\.json$/, ''));
   const said = issues.filter(({ severity }) => !isValid || severity !== 'information');
@@ -154,7 +154,7 @@ function exampleView({ example, issues, faults }: ExampleResult): Html {
   const label = `JSON of the example ${exampleName(file)}`;
   return html`<article class="example ${isValid ? 'valid' : 'invalid'}" id="${id}">
 <h4>${exampleName(file)}</h4>
-${promise?.about && html`<p>${promise.about}</p>\n`}${promise?.breaks && html`<p class="breaks">${promise.breaks}</p>\n`}${!isValid && issueList(said)}${faults.length > 0 && html`<p class="fault"><strong>This is not as promised:</strong> ${joined(faults, '; ')}</p>\n`}<details${isValid && html` open`}><summary>${file}</summary>
+${promise?.about && html`<p>${promise.about}</p>\n`}${promise?.breaks && html`<p class="breaks">${promise.breaks}</p>\n`}${!isValid && issueList(said)}${faults.length > 0 && html`<p class="fault"><strong>This is not as promised:</strong> ${joined(faults, '; ')}</p>\n`}<details${isOpen && html` open`}><summary>${file}</summary>
 ${jsonView(text, label, expressions)}</details>
 </article>
 `;

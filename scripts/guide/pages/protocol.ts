@@ -1,5 +1,11 @@
 /** Pages of plan definitions (the protocols) and activity definitions. */
-import type { ActivityDefinition, CodeableConcept, PlanDefinition, PlanDefinitionAction } from '@medplum/fhirtypes';
+import type {
+  ActivityDefinition,
+  CodeableConcept,
+  Extension,
+  PlanDefinition,
+  PlanDefinitionAction,
+} from '@medplum/fhirtypes';
 import { valueView } from '../element-table.ts';
 import { html, joined, type Piece, table } from '../html.ts';
 import { type Links, pageOf } from '../links.ts';
@@ -77,23 +83,22 @@ function whenOf(action: PlanDefinitionAction): Piece {
   ];
 }
 
-/** Names and values of the extension kap-policy-parameter, wherever the plan has it. */
+/** Names and values of the extension kap-policy-parameter; several of one name are a list. */
 function thresholdsOf({ extension = [] }: PlanDefinition): { cells: readonly Piece[] }[] {
-  return extension
-    .filter(({ url = '' }) => url.endsWith('/kap-policy-parameter'))
-    .map(({ extension: parts = [] }) => {
-      const part = (name: string) => {
-        const found = parts.find(({ url }) => url === name);
-        return found === undefined ? undefined : choiceIn(found, 'value');
-      };
-      const period = part('effectivePeriod');
-      return {
-        cells: [
-          String(part('name') ?? ''),
-          [measureOf(part('value')), period !== undefined && html` <span class="soft">${measureOf(period)}</span>`],
-        ],
-      };
-    });
+  const all = extension.filter(({ url = '' }) => url.endsWith('/kap-policy-parameter')).map(thresholdOf);
+  return [...Map.groupBy(all, ({ name }) => name)].map(([name, list]) => ({
+    cells: [name, joined(list.map(({ value }) => value))],
+  }));
+}
+
+function thresholdOf({ extension: parts = [] }: Extension): { name: string; value: Piece } {
+  const part = (name: string) => choiceIn(parts.find(({ url }) => url === name) ?? {}, 'value');
+  const period = part('effectivePeriod');
+  const value = [
+    measureOf(part('value')),
+    period !== undefined && html` <span class="soft">${measureOf(period)}</span>`,
+  ];
+  return { name: String(part('name') ?? ''), value };
 }
 
 export function activityPage({ file, resource }: DefinitionFile<ActivityDefinition>, links: Links, uses: Uses): Page {

@@ -33,8 +33,8 @@ export function searchParameterPage({ file, resource }: DefinitionFile<SearchPar
   return { file: pageOf(file), title, section: SECTIONS.searchParameters, body };
 }
 
-export function searchName({ base = [], code, title, name }: SearchParameter): string {
-  return title ?? `${base.join(', ')}: ${code ?? name ?? ''}`;
+export function searchName({ base = [], code, name }: SearchParameter): string {
+  return `${base.join(', ')}: ${code ?? name ?? ''}`;
 }
 
 const EXAMPLES: Readonly<Record<string, string>> = {
