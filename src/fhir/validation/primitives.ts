@@ -4,6 +4,8 @@
  * The published regular expressions, in forms that take time linear in the length of the value; dates are also held
  * to the calendar. Every check takes a value of the right JSON type.
  */
+import { isNarrative } from './narrative.ts';
+
 export type PrimitiveCheck =
   | { readonly json: 'string'; readonly test: (value: string) => boolean; readonly expected: string }
   | { readonly json: 'number' | 'integer'; readonly test: (value: number) => boolean; readonly expected: string }
@@ -63,7 +65,7 @@ export const primitives: Readonly<Record<string, PrimitiveCheck>> = {
   },
   integer: {
     json: 'integer',
-    test: (value) => value >= -MAX_INTEGER - 1 && value <= MAX_INTEGER,
+    test: (value) => value >= -MAX_INTEGER - 1 && value <= MAX_INTEGER && !Object.is(value, -0),
     expected: 'a whole number of 32 bits',
   },
   markdown: { json: 'string', test: isText, expected: 'text that is not empty' },
@@ -77,7 +79,7 @@ export const primitives: Readonly<Record<string, PrimitiveCheck>> = {
   time: { json: 'string', test: (value) => TIME_OF_DAY.test(value), expected: 'a time hh:mm:ss' },
   unsignedInt: {
     json: 'integer',
-    test: (value) => value >= 0 && value <= MAX_INTEGER,
+    test: (value) => value >= 0 && value <= MAX_INTEGER && !Object.is(value, -0),
     expected: 'a whole number from 0 to 2147483647',
   },
   uri,
@@ -86,7 +88,7 @@ export const primitives: Readonly<Record<string, PrimitiveCheck>> = {
   xhtml: {
     json: 'string',
     test: isNarrative,
-    expected: 'XHTML in one <div> with content and formatting elements only',
+    expected: 'well-formed XHTML in one <div>, with content, and with formatting elements and attributes only',
   },
 };
 
@@ -126,47 +128,4 @@ function isBase64(value: string): boolean {
     else if (kind !== 2 || (letters + padding) % 4 !== 0) return false;
   }
   return letters > 0 && padding <= 2 && (letters + padding) % 4 === 0;
-}
-
-const NARRATIVE_ELEMENTS = new Set(
-  (
-    'a abbr acronym address area b bdo big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 ' +
-    'h4 h5 h6 hr i img kbd li map ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var'
-  ).split(' '),
-);
-const TAG_NAME = /^\/?([A-Za-z][A-Za-z0-9]*)(?![^\s/])/;
-const ACTIVE = /\son[a-z]+\s*=|=[\s"']*(?:javascript|vbscript):/i;
-
-/** Constraints txt-1 and txt-2 as far as a scan of the tags can tell, in one pass. */
-function isNarrative(value: string): boolean {
-  const text = value.trim();
-  if (!/^<div[\s>]/.test(text) || !text.endsWith('</div>')) return false;
-  let hasContent = false;
-  for (let at = 0; at < text.length; ) {
-    const open = text.indexOf('<', at);
-    hasContent ||= text.slice(at, open).trim() !== '';
-    const isComment = text.startsWith('<!--', open);
-    const close = isComment ? text.indexOf('-->', open + 4) + 2 : endOfTag(text, open);
-    if (open < 0 || close < open) return false;
-    at = close + 1;
-    if (isComment) continue;
-    const tag = text.slice(open + 1, close);
-    const name = TAG_NAME.exec(tag)?.[1]?.toLowerCase() ?? '';
-    if (!NARRATIVE_ELEMENTS.has(name) || ACTIVE.test(tag)) return false;
-    hasContent ||= name === 'img';
-  }
-  return hasContent;
-}
-
-/** Where the tag that opens at `open` closes; a > inside quotes does not count. */
-function endOfTag(text: string, open: number): number {
-  let quote = '';
-  for (let at = open + 1; at < text.length; at++) {
-    const char = text.charAt(at);
-    if (quote !== '') quote = char === quote ? '' : quote;
-    else if (char === '"' || char === "'") quote = char;
-    else if (char === '>') return at;
-    else if (char === '<') return -1;
-  }
-  return -1;
 }
