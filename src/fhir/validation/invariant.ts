@@ -27,8 +27,6 @@ export type InvariantScope = {
 export type ElementsOf = {
   /** A type, or the path of a backbone element. */
   readonly type: string;
-  /** Until the table is replaced. */
-  has(name: string): (node: FhirNode) => boolean;
   /** Undefined when there is no such element. */
   element(name: string): ElementAlternatives | undefined;
   /** By name without namespace. */
@@ -68,40 +66,6 @@ function keysOf(element: ElementAlternatives | undefined): readonly string[] {
   return (element?.types ?? []).flatMap(({ key, sibling }) => (sibling === undefined ? [key] : [key, sibling]));
 }
 
-// The forms that most constraints have
-
-export function some(...names: string[]): InvariantMaker {
-  return (on) => {
-    const tests = names.map(on.has);
-    return (node) => tests.some((test) => test(node));
-  };
-}
-
-export function one(left: string, right: string): InvariantMaker {
-  return (on) => {
-    const [hasLeft, hasRight] = [on.has(left), on.has(right)];
-    return (node) => hasLeft(node) !== hasRight(node);
-  };
-}
-
-export function notBoth(left: string, right: string): InvariantMaker {
-  return (on) => {
-    const [hasLeft, hasRight] = [on.has(left), on.has(right)];
-    return (node) => !(hasLeft(node) && hasRight(node));
-  };
-}
-
-export function requires(name: string, other: string): InvariantMaker {
-  return (on) => {
-    const [hasName, hasOther] = [on.has(name), on.has(other)];
-    return (node) => !hasName(node) || hasOther(node);
-  };
-}
-
-export function both(...tests: ((node: FhirNode) => boolean)[]): (node: FhirNode) => boolean {
-  return (node) => tests.every((test) => test(node));
-}
-
 // Looking into nodes of any shape
 
 export function isNode(value: unknown): value is FhirNode {
@@ -133,14 +97,6 @@ export function codings(concept: unknown): readonly FhirNode[] {
   return isNode(concept) ? nodes(concept.coding) : [];
 }
 
-export function isOneOf(value: unknown, ...codes: string[]): boolean {
-  return typeof value === 'string' && codes.includes(value);
-}
-
 export function isNumber(value: unknown): value is number {
   return typeof value === 'number';
-}
-
-export function distinct(values: readonly unknown[]): boolean {
-  return new Set(values).size === values.length;
 }
