@@ -4,6 +4,7 @@
  * The published files have 55 MB; a digest without prose is made once per package version and kept on disk, so a
  * start reads about 2 MB. Nothing here knows a clinic.
  */
+import { createHash } from 'node:crypto';
 import { cached, cacheFolders } from './definitions/cache.ts';
 import { type DefinitionsDigest, digestDefinitions } from './definitions/digest.ts';
 import { definitionsPackage } from './definitions/package.ts';
@@ -26,6 +27,8 @@ export type {
 } from './definitions/structure.ts';
 
 export type Definitions = {
+  /** sha256 (hex) of all of it: what is made from equal definitions is equal. */
+  readonly hash: string;
   /** Concrete resource types of R4, sorted. */
   readonly resourceTypes: readonly string[];
   isResourceType(name: string): boolean;
@@ -69,7 +72,7 @@ export function loadDefinitions(options: DefinitionsOptions = {}): Definitions {
   const folders = options.cacheFolder === undefined ? cacheFolders(source.nodeModules) : [options.cacheFolder];
   const key = `kap-bridge-definitions-${DIGEST_FORMAT} ${source.version}`;
   const text = cached(folders, 'definitions-r4.json', key, () => pack(digestDefinitions(source.folder)));
-  return definitionsOf(unpack(text));
+  return definitionsOf(unpack(text), createHash('sha256').update(text).digest('hex'));
 }
 
 // The same constraint stands at thousands of elements, and JSON has no Infinity.
@@ -107,7 +110,7 @@ type PackedDigest = Omit<DefinitionsDigest, 'structures'> & {
   })[];
 };
 
-function definitionsOf(digest: DefinitionsDigest): Definitions {
+function definitionsOf(digest: DefinitionsDigest, hash: string): Definitions {
   const structures = new Map<string, StructureDigest>();
   for (const structure of digest.structures) {
     structures.set(structure.name, structure);
@@ -123,6 +126,7 @@ function definitionsOf(digest: DefinitionsDigest): Definitions {
   const compartment = new Map(Object.entries(digest.patientCompartment));
 
   return {
+    hash,
     resourceTypes,
     isResourceType: (name) => resourceTypeNames.has(name),
     structure: (typeOrUrl) => structures.get(withoutVersion(typeOrUrl)),

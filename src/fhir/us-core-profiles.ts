@@ -1,11 +1,13 @@
 /**
- * The profiles of US Core 6.1.0 and 7.0.0 by the type they are of. Resources that claim them are taken, kept whole and
- * found by the search parameters that US Core asks for.
+ * The profiles of US Core 6.1.0 and 7.0.0 by the type they are of, for a clinic that has loaded no package of US Core.
+ * Resources that claim them are taken, kept whole and found by the search parameters that US Core asks for; whether they
+ * meet them is checked where the package is loaded.
  *
  * @see https://hl7.org/fhir/us/core/profiles-and-extensions.html
  */
 const BASE = 'http://hl7.org/fhir/us/core';
 
+export const US_CORE_PACKAGE = 'hl7.fhir.us.core';
 export const US_CORE_SERVER = `${BASE}/CapabilityStatement/us-core-server`;
 export const US_CORE_GUIDES = ['6.1.0', '7.0.0'].map(
   (version) => `${BASE}/ImplementationGuide/hl7.fhir.us.core|${version}`,
@@ -57,3 +59,12 @@ const PROFILES: Readonly<Record<string, string>> = {
   ServiceRequest: 'servicerequest',
   Specimen: 'specimen',
 };
+
+/** The type that a profile of US Core is of, with or without version. */
+export function usCoreType(canonical: string): string | undefined {
+  if (!canonical.startsWith(BASE)) return undefined;
+  typeByProfile ??= new Map(Object.keys(PROFILES).flatMap((type) => usCoreProfiles(type).map((url) => [url, type])));
+  return typeByProfile.get(canonical.split('|')[0] ?? '');
+}
+
+let typeByProfile: ReadonlyMap<string, string> | undefined;

@@ -1,23 +1,42 @@
 import type { ErrorObject } from 'ajv';
-import type { Definitions } from '../definitions.ts';
+import type { Definitions, ValueSet } from '../definitions.ts';
 import { type Issue, type IssueCode, issue, type MessageCode } from '../failure.ts';
+import { brokenConstraint } from './constraint-words.ts';
 import { nearest } from './nearest.ts';
 import { asStep, type Place, placeOf, stepInto, stepTo } from './place.ts';
 import { primitives } from './primitives.ts';
+import { profileIssues } from './profile/profile-issues.ts';
+import { baseConstraint } from './runtime.ts';
 import { formsUnder } from './schema.ts';
 import { isReferenceForm } from './targets.ts';
 
-/** What an Ajv error of our schemas means, for the person who sent `resource`. Echoes names and short codes only. */
-export function issuesOf(error: ErrorObject, resource: unknown, root: Place, definitions: Definitions): Issue[] {
+type Found = readonly (string | number)[];
+type CodesOf = (url: string) => ReadonlySet<string>;
+const NO_CODES: ReadonlySet<string> = new Set();
+
+/** What an issue is said about: the resource, where it is, and the words for what a profile says. */
+export type IssueSource = {
+  readonly resource: unknown;
+  readonly root: Place;
+  readonly definitions: Definitions;
+  valueSet(url: string): ValueSet | undefined;
+  /** The sentence of a constraint that a profile adds, by key and id of its element. */
+  constraint(key: string, id: string): string | undefined;
+};
+
+/** What an Ajv error of our schemas means, for the person who sent the resource. Echoes names and short codes only. */
+export function issuesOf(error: ErrorObject, of: IssueSource): Issue[] {
+  const { resource, root, definitions } = of;
+  const codesOf = (url: string) => of.valueSet(url)?.codes ?? NO_CODES;
   const place = placeOf(error.instancePath, root, definitions);
-  const found = (error.params as { found?: readonly (string | number)[] }).found ?? [];
+  const { found = [] } = error.params as { found?: readonly (string | number)[] };
   switch (error.keyword) {
     case 'type':
       return [issue('structure', wrongType(error, place), place.expression)];
     case 'known':
       return found.map((name) => unknownElement(String(name), place, definitions));
     case 'needs':
-      return [issue('required', `${found[0]} is required here`, `${place.expression}${stepTo(String(found[0]))}`)];
+      return [needed(found, place)];
     case 'choices':
       return [severalChoices(found, place, definitions)];
     case 'content':
@@ -40,21 +59,26 @@ export function issuesOf(error: ErrorObject, resource: unknown, root: Place, def
     case 'primitives':
       return found.map((at) => wrongItem(at, valueAt(resource, error.instancePath), place));
     case 'binding':
-      return [notInValueSet(valueAt(resource, error.instancePath), place, definitions)];
+      return [notInValueSet(valueAt(resource, error.instancePath), String(found[0]), place, codesOf)];
+    case 'extensible':
+      return [outsideOf(String(found[0]), place)];
     case 'boundList':
       return found.map((at) =>
         notInValueSet(
           (valueAt(resource, error.instancePath) as unknown[])[Number(at)],
+          place.form?.element.binding?.valueSet ?? '',
           indexed(place, at),
-          definitions,
+          codesOf,
         ),
       );
     case 'targets':
       return [wrongTarget(valueAt(resource, `${error.instancePath}/reference`), found, place)];
     case 'invariants':
       return [invariantBroken(found, place, definitions)];
+    case 'typed':
+      return [wrongResource(found, place)];
     default:
-      throw new Error(`no words for the keyword ${error.keyword}`);
+      return profileIssues(error.keyword, found, place, of);
   }
 }
 
@@ -126,42 +150,44 @@ function severalChoices(found: readonly (string | number)[], place: Place, defin
   );
 }
 
-function notInValueSet(value: unknown, place: Place, definitions: Definitions): Issue {
-  const binding = place.form?.element.binding?.valueSet ?? '';
+function notInValueSet(value: unknown, url: string, place: Place, codesOf: CodesOf): Issue {
   if (typeof value !== 'string') {
-    return issue('code-invalid', `No coding here is from the required value set ${binding}`, place.expression);
+    return issue('code-invalid', `No coding here is from the required value set ${url}`, place.expression);
   }
-  const codes = definitions.valueSet(binding)?.codes ?? new Set();
+  const codes = codesOf(url);
   const shown = /^[A-Za-z0-9._:/-]{1,40}$/.test(value) ? `The code ${value}` : 'The code';
-  const allowed = codes.size <= 20 ? ` (${[...codes].join(', ')})` : '';
-  return issue('code-invalid', `${shown} is not in the required value set ${binding}${allowed}`, place.expression);
+  const allowed = codes.size > 0 && codes.size <= 20 ? ` (${[...codes].join(', ')})` : '';
+  return issue('code-invalid', `${shown} is not in the required value set ${url}${allowed}`, place.expression);
 }
 
-function wrongTarget(reference: unknown, allowed: readonly (string | number)[], place: Place): Issue {
+function outsideOf(url: string, place: Place): Issue {
+  const words = `No coding here is from the extensible value set ${url}: use one of its codes where it has what is meant`;
+  return { ...issue('code-invalid', words, place.expression), severity: 'warning' };
+}
+
+function needed([name, slice]: Found, place: Place): Issue {
+  const words =
+    slice === undefined ? `${name} is required here` : `${name} is required here: at least one of the slice ${slice}`;
+  return issue('required', words, `${place.expression}${stepTo(String(name))}`);
+}
+
+function wrongTarget(reference: unknown, [type, ...allowed]: Found, place: Place): Issue {
   const expression = `${place.expression}.reference`;
   if (typeof reference !== 'string' || !isReferenceForm(reference)) {
     const forms = 'Type/id, an absolute url, urn:uuid:…, #id or Type?search';
     return issue('value', `Not a reference: expected ${forms}`, expression);
   }
-  const type = reference.slice(0, reference.search(/[/?]/));
   return issue('value', `A reference to ${type} is not allowed here: expected ${allowed.join(', ')}`, expression);
 }
 
-function invariantBroken(found: readonly (string | number)[], place: Place, definitions: Definitions): Issue {
-  const [key, path] = found.map(String);
-  const constraint = constraintsAt(path ?? '', place, definitions).find((candidate) => candidate.key === key);
-  return issue('invariant', `${constraint?.human ?? 'A constraint does not hold'} (${key})`, place.expression);
+function wrongResource(types: Found, place: Place): Issue {
+  return issue('structure', `Expected a resource of type ${types.join(' or ')}`, place.expression);
 }
 
-function constraintsAt(path: string, place: Place, definitions: Definitions) {
-  const structure = definitions.structure(path) ?? definitions.structure(path.split('.')[0] ?? '');
-  const elements = structure?.elements ?? [];
-  const own = elements.find(
-    (element) => element.path === path || (element === structure?.elements[0] && path === structure.name),
-  );
-  const ext1 =
-    path === 'Extension' ? [{ key: 'ext-1', human: 'Must have either extensions or value[x], not both' }] : [];
-  return [...(own?.constraints ?? []), ...(place.form?.element.constraints ?? []), ...ext1];
+function invariantBroken(found: Found, place: Place, definitions: Definitions): Issue {
+  const [key, path] = found.map(String);
+  const constraint = baseConstraint(path ?? '', key ?? '', definitions);
+  return brokenConstraint(found, constraint?.human, place);
 }
 
 function valueAt(resource: unknown, pointer: string): unknown {

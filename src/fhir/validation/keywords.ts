@@ -1,69 +1,70 @@
 /**
- * The JSON Schema keywords that FHIR needs beyond the standard ones, as Ajv code.
+ * The JSON Schema keywords that FHIR needs beyond the standard ones, as Ajv code. Base types and profiles share them.
  *
- * Hostile input must not grow the list of findings: a keyword reports what it finds once per object or list, with a
- * bounded number of places in its parameters, and `fhirType` stops descending when MAX_FINDINGS is reached. Below a
- * `fhirType`, paths start anew; they are completed only when there is something to report, so that valid data never
- * pays for a path.
+ * A keyword emits code that calls functions of the runtime (runtime.ts), named with their data. Hostile input must not
+ * grow the list of findings: a keyword reports what it finds once per object or list, with a bounded number of places
+ * in its parameters, and nothing is descended into once MAX_FINDINGS is reached. Below a `fhirType`, paths start anew;
+ * they are completed only when there is something to report, so that valid data never pays for a path.
  */
-import { _, type Ajv, type ErrorObject, type KeywordCxt, type Name, type ValidateFunction } from 'ajv';
-import { strConcat } from 'ajv/dist/compile/codegen/code.js';
+import { _, type Ajv, type Code, type KeywordCxt, type Name } from 'ajv';
+import { strConcat, stringify } from 'ajv/dist/compile/codegen/code.js';
 import ajvNames from 'ajv/dist/compile/names.js';
 import { Type } from 'ajv/dist/compile/util.js';
-import type { ValueSet } from '../definitions.ts';
-import { isAllowedTarget } from './targets.ts';
+import { type ElementKeys, MAX_FINDINGS } from './check.ts';
+import type { Finding, Runtime } from './runtime.ts';
 
 const names = ajvNames.default; // a CommonJS module
 
-export const MAX_FINDINGS = 200;
-const MAX_PLACES = 20;
-
-/** A compiled validator of one type or backbone element. */
-export type TypeCheck = { (data: unknown, context: CallContext): boolean; errors?: readonly ErrorObject[] | null };
-type CallContext = NonNullable<Parameters<ValidateFunction>[1]>;
-/** The same context for every call: paths are relative to the value (see `fhirType`), and nothing else is read. */
-export const TOP: CallContext = {
-  instancePath: '',
-  parentData: {},
-  parentDataProperty: '',
-  rootData: {},
-  dynamicAnchors: {},
-};
-
-/** An element that may stand under several names (`value[x]`, or `status` and `_status`). */
-export type ElementKeys = { readonly name: string; readonly keys: readonly string[] };
-
-/** A check of one object; true when it holds. Must take any JSON object, whatever else is wrong with it. */
-export type InvariantCheck = (node: Readonly<Record<string, unknown>>) => boolean;
-
-export type KeywordSource = {
-  /** The validator of a type name or path, compiled on first use. */
-  typeCheck(path: string): TypeCheck;
-  primitiveTest(type: string): (value: unknown) => boolean;
-  valueSet(url: string): ValueSet | undefined;
-  invariant(key: string, path: string): InvariantCheck | undefined;
-};
-
-export function addFhirKeywords(ajv: Ajv, source: KeywordSource): void {
-  addTypeKeyword(ajv, source);
+export function addFhirKeywords(ajv: Ajv): void {
+  addDescents(ajv);
   addObjectKeywords(ajv);
-  addListKeywords(ajv, source);
-  addBindingKeyword(ajv, source);
-  addTargetsKeyword(ajv);
-  addInvariantsKeyword(ajv, source);
+  addListKeywords(ajv);
+  addValueKeywords(ajv);
+  addInvariantKeywords(ajv);
+  addSlices(ajv);
 }
 
-/** `fhirType: path`: the value is of a complex type, or has the content of a backbone element. */
-function addTypeKeyword(ajv: Ajv, source: KeywordSource): void {
+/** A function of the runtime as a constant of the check; equal ones are one constant. */
+function fromRuntime(cxt: KeywordCxt, name: keyof Runtime, ...data: unknown[]): Name {
+  const given = data.map((value) => stringify(value).toString()).join(', ');
+  const code = `runtime.${name}(${given})`;
+  return cxt.gen.scopeValue('func', { ref: code, key: code, code: rawCode(code) });
+}
+
+/** The state of the check that runs. */
+function stateOf(cxt: KeywordCxt): Name {
+  return cxt.gen.scopeValue('obj', { ref: 'state', key: 'state', code: rawCode('runtime.state') });
+}
+
+function rawCode(code: string): Code {
+  const text = stringify('');
+  return new (text.constructor as new (code: string) => Code)(code);
+}
+
+/**
+ * `fhirType: path`: the value is of a complex type, or has the content of a backbone element. `conforms: canonicals`:
+ * the value meets one of the profiles. `seen: true`: there is an extension somewhere.
+ */
+function addDescents(ajv: Ajv): void {
+  descent(ajv, 'fhirType', 'string', (cxt) => fromRuntime(cxt, 'type', cxt.schema));
+  descent(ajv, 'conforms', 'array', (cxt) => fromRuntime(cxt, 'conforms', cxt.schema));
   ajv.addKeyword({
-    keyword: 'fhirType',
+    keyword: 'seen',
+    schemaType: 'boolean',
+    code: (cxt: KeywordCxt) => cxt.gen.assign(_`${stateOf(cxt)}.sawExtension`, true),
+  });
+}
+
+function descent(ajv: Ajv, keyword: string, schemaType: 'string' | 'array', checkOf: (cxt: KeywordCxt) => Name): void {
+  ajv.addKeyword({
+    keyword,
     type: 'object',
-    schemaType: 'string',
+    schemaType,
     code(cxt: KeywordCxt) {
       const { gen, data } = cxt;
-      const check = gen.scopeValue('func', { ref: source.typeCheck(cxt.schema as string) });
-      const top = gen.scopeValue('obj', { ref: TOP });
-      const under = gen.scopeValue('func', { ref: errorsUnder });
+      const check = checkOf(cxt);
+      const top = gen.scopeValue('obj', { ref: 'TOP', key: 'TOP', code: rawCode('runtime.TOP') });
+      const under = gen.scopeValue('func', { ref: 'under', key: 'under', code: rawCode('runtime.errorsUnder') });
       gen.if(_`${names.errors} < ${MAX_FINDINGS} && !${check}(${data}, ${top})`, () => {
         gen.assign(names.vErrors, _`${under}(${names.vErrors}, ${check}.errors, ${pathOf(cxt)})`);
         gen.assign(names.errors, _`${names.vErrors}.length`);
@@ -76,70 +77,39 @@ function pathOf(cxt: KeywordCxt): Name {
   return cxt.gen.const('path', strConcat(names.instancePath, cxt.it.errorPath));
 }
 
-function errorsUnder(present: ErrorObject[] | null, found: readonly ErrorObject[], path: string): ErrorObject[] {
-  const all = present ?? [];
-  for (const error of found) {
-    error.instancePath = path + error.instancePath;
-    all.push(error);
-  }
-  return all;
-}
-
-/** `known`: no other elements. `content`: not only an id. `needs`, `choices`: at least, at most one of several keys. */
+/**
+ * `known`: no other elements. `content`: not only an id. `needs`: one of several keys. `choices`: at most one of
+ * several. `absent`: elements that a profile leaves out. `counted`: how often elements of a profile repeat.
+ * `extended`: what must stand beside a primitive value. `pairs`: each null of a list has its sibling in the other list.
+ */
 function addObjectKeywords(ajv: Ajv): void {
-  reporting(ajv, 'object', 'known', (keys: readonly string[]) => {
-    const known = new Set(keys);
-    return (data) => {
-      let unknown: string[] | undefined;
-      for (const key in data) {
-        if (known.has(key)) continue;
-        unknown ??= [];
-        if (unknown.length < MAX_PLACES) unknown.push(key);
-      }
-      return unknown;
-    };
-  });
-  reporting(ajv, 'object', 'content', () => (data) => {
-    for (const key in data) if (key !== 'id') return undefined;
-    return [];
-  });
+  finding(ajv, 'object', 'known');
+  finding(ajv, 'object', 'content');
+  finding(ajv, 'object', 'choices');
+  finding(ajv, 'object', 'pairs');
+  finding(ajv, 'object', 'absent');
+  finding(ajv, 'object', 'counted');
+  finding(ajv, 'object', 'extended');
   ajv.addKeyword({
     keyword: 'needs',
     type: 'object',
     schemaType: 'array',
-    error: { message: 'is missing', params: ({ params }) => _`{found: [${params.name}]}` },
+    error: { message: 'is missing', params: ({ params }) => _`{found: ${params.found}}` },
     code(cxt: KeywordCxt) {
-      for (const { name, keys } of cxt.schema as ElementKeys[]) {
+      for (const { name, keys, slice } of cxt.schema as (ElementKeys & { slice?: string })[]) {
         const absent = keys.map((key) => _`${cxt.data}[${key}] === undefined`);
         const all = absent.reduce((left, right) => _`${left} && ${right}`);
         cxt.gen.if(all, () => {
-          cxt.setParams({ name });
+          cxt.setParams({ found: stringify(slice === undefined ? [name] : [name, slice]) });
           cxt.error(true);
         });
       }
     },
   });
-  reporting(ajv, 'object', 'choices', (choices: readonly (readonly ElementKeys[])[]) => {
-    // Types of one choice element, each with the keys it may stand under.
-    return (data) => {
-      for (const types of choices) {
-        let present: string | undefined;
-        for (const { name, keys } of types) {
-          if (!keys.some((key) => data[key] !== undefined)) continue;
-          if (present !== undefined) return [present, name];
-          present = name;
-        }
-      }
-      return undefined;
-    };
-  });
 }
 
-/**
- * `list: schema`: like `items`, up to MAX_FINDINGS. `primitives: type`: primitives or nulls. `boundList: url`: codes of
- * a value set. `pairs`: each null has its sibling in the other list.
- */
-function addListKeywords(ajv: Ajv, source: KeywordSource): void {
+/** `list: schema`: like `items`, up to MAX_FINDINGS. `primitives: type`: primitives or nulls. `boundList: url`. */
+function addListKeywords(ajv: Ajv): void {
   ajv.addKeyword({
     keyword: 'list',
     type: 'array',
@@ -153,127 +123,170 @@ function addListKeywords(ajv: Ajv, source: KeywordSource): void {
       });
     },
   });
-  reporting(ajv, 'array', 'primitives', (type: string) => placesNot(source.primitiveTest(type)));
-  reporting(ajv, 'array', 'boundList', (url: string) => {
-    const valueSet = source.valueSet(url);
-    return placesNot(valueSet === undefined ? () => true : boundTo(valueSet));
-  });
-  reporting(ajv, 'object', 'pairs', (lists: readonly string[]) => {
-    const siblings = lists.map((name) => [name, `_${name}`] as const);
-    return (data) => {
-      for (const [name, sibling] of siblings) {
-        const values = data[name];
-        const others = data[sibling];
-        if (values === undefined && others === undefined) continue;
-        const at = unpaired(values, others);
-        if (at >= 0) return [name, at];
-      }
-      return undefined;
-    };
-  });
+  finding(ajv, 'array', 'primitives');
+  finding(ajv, 'array', 'boundList');
 }
 
-function placesNot(test: (value: unknown) => boolean): Finder {
-  return (data) => {
-    const list = data as unknown as readonly unknown[]; // Ajv calls it for arrays only
-    let wrong: number[] | undefined;
-    for (let at = 0; at < list.length; at++) {
-      if (list[at] === null || test(list[at])) continue;
-      wrong ??= [];
-      if (wrong.push(at) === MAX_PLACES) break;
-    }
-    return wrong;
-  };
+/**
+ * About one value. `binding: url`: the code, Coding or CodeableConcept is from the value set; `extensible: url`: it
+ * should be. `targets: types`: what a literal Reference may point to; ['Resource'] for anything. `targetProfiles`: what
+ * the resource there meets, where it is at hand. `typed`: the type of a resource. The rest is of ElementDefinition:
+ * `fixed`, `patterned`, `atLeast`, `atMost`, `maxLength`; `bare`: nothing beside a fixed primitive.
+ */
+function addValueKeywords(ajv: Ajv): void {
+  finding(ajv, undefined, 'binding');
+  finding(ajv, undefined, 'extensible', 'warning');
+  finding(ajv, undefined, 'unknownSet', 'warning');
+  finding(ajv, undefined, 'rebound', 'warning');
+  finding(ajv, 'object', 'targets');
+  finding(ajv, 'object', 'targetProfiles');
+  finding(ajv, 'object', 'typed');
+  finding(ajv, undefined, 'fixed');
+  finding(ajv, undefined, 'patterned');
+  finding(ajv, undefined, 'bare');
+  finding(ajv, undefined, 'atLeast');
+  finding(ajv, undefined, 'atMost');
+  finding(ajv, 'string', 'longest');
 }
 
-// Padding with null is for the values of the other list (https://hl7.org/fhir/R4/json.html#primitive).
-function unpaired(values: unknown, others: unknown): number {
-  const left = Array.isArray(values) ? values : [];
-  const right = Array.isArray(others) ? others : [];
-  for (let at = 0; at < left.length; at++) if (left[at] === null && (right[at] ?? null) === null) return at;
-  for (let at = 0; at < right.length; at++) if (right[at] === null && (left[at] ?? null) === null) return at;
-  return -1;
-}
-
-/** `binding: url`: the code, Coding or CodeableConcept is from the value set. */
-function addBindingKeyword(ajv: Ajv, source: KeywordSource): void {
-  ajv.addKeyword({
-    keyword: 'binding',
-    schemaType: 'string',
-    error: { message: 'is not in the value set' },
-    code(cxt: KeywordCxt) {
-      const valueSet = source.valueSet(cxt.schema as string);
-      if (valueSet === undefined) return;
-      const isBound = cxt.gen.scopeValue('func', { ref: boundTo(valueSet) });
-      cxt.fail(_`!${isBound}(${cxt.data})`);
-    },
-  });
-}
-
-function boundTo(valueSet: ValueSet): (value: unknown) => boolean {
-  const { codes, enumerable } = valueSet;
-  return (value) => {
-    if (typeof value === 'string') return !enumerable || codes.has(value);
-    if (typeof value !== 'object' || value === null) return true; // of the wrong type, which is another finding
-    const { coding, text } = value as { coding?: unknown; text?: unknown };
-    if (Array.isArray(coding)) return coding.some((entry) => allowsCoding(valueSet, entry));
-    if (typeof (value as { code?: unknown }).code === 'string') return allowsCoding(valueSet, value);
-    return text === undefined;
-  };
-}
-
-function allowsCoding(valueSet: ValueSet, coding: unknown): boolean {
-  if (typeof coding !== 'object' || coding === null) return false;
-  const { system, code } = coding as { system?: unknown; code?: unknown };
-  return typeof code === 'string' && valueSet.allows(typeof system === 'string' ? system : undefined, code);
-}
-
-/** `targets: types`: what a literal Reference may point to; ['Resource'] for anything. */
-function addTargetsKeyword(ajv: Ajv): void {
-  reporting(ajv, 'object', 'targets', (targets: readonly string[]) => {
-    const allowed = new Set(targets);
-    return (data) => {
-      const reference = data.reference;
-      return typeof reference !== 'string' || isAllowedTarget(reference, allowed) ? undefined : [...targets];
-    };
-  });
-}
-
-/** `invariants: { path, keys }`: constraints of R4 that the table of invariants knows. */
-function addInvariantsKeyword(ajv: Ajv, source: KeywordSource): void {
+/**
+ * `invariants: { path, keys }`: constraints of base R4. `constraints: { path, list }`: those of a profile, with
+ * `sibling` for the key of what stands beside a primitive value. Those of severity warning are evaluated on demand.
+ */
+function addInvariantKeywords(ajv: Ajv): void {
   ajv.addKeyword({
     keyword: 'invariants',
-    type: 'object',
     schemaType: 'object',
-    error: { message: 'does not hold', params: ({ params }) => _`{found: [${params.key}, ${params.path}]}` },
+    error: { message: 'does not hold', params: ({ params }) => _`{found: ${params.found}}` },
     code(cxt: KeywordCxt) {
-      const { path, keys } = cxt.schema as { path: string; keys: readonly string[] };
-      for (const key of keys) {
-        const invariant = source.invariant(key, path);
-        if (invariant === undefined) continue;
-        const check = cxt.gen.scopeValue('func', { ref: invariant });
-        cxt.gen.if(_`!${check}(${cxt.data})`, () => {
-          cxt.setParams({ key, path });
-          cxt.error(true);
-        });
+      const { path, content, keys, warnings = [], sibling } = cxt.schema as BaseConstraints;
+      for (const key of keys)
+        holds(cxt, fromRuntime(cxt, 'invariant', path, content, key), [key, path], false, sibling);
+      for (const key of warnings)
+        holds(cxt, fromRuntime(cxt, 'invariant', path, content, key), [key, path], true, sibling);
+    },
+  });
+  ajv.addKeyword({
+    keyword: 'constraints',
+    schemaType: 'object',
+    error: { message: 'does not hold', params: ({ params }) => _`{found: ${params.found}}` },
+    code(cxt: KeywordCxt) {
+      const { path, content, id, list, sibling } = cxt.schema as OwnConstraints;
+      for (const { key, severity, expression } of list) {
+        const check = fromRuntime(cxt, 'constraint', path, content, { key, expression });
+        holds(cxt, check, [key, id], severity === 'warning', sibling);
       }
     },
   });
 }
 
-type Finder = (data: Readonly<Record<string, unknown>>) => readonly (string | number)[] | undefined;
+export type BaseConstraints = Constrained & { readonly keys: readonly string[]; readonly warnings?: readonly string[] };
 
-/** A keyword that is a function of the value and reports what it found in `params.found`. */
-function reporting<T>(ajv: Ajv, type: 'object' | 'array', keyword: string, compile: (schema: T) => Finder): void {
+type Constrained = {
+  /** The type or the element that has the constraints: `Period`, `Observation.effective[x]`. */
+  readonly path: string;
+  /** What the value is: a type, or the path of a backbone element. */
+  readonly content: string;
+  /** The key of what stands beside a primitive value. */
+  readonly sibling?: string;
+};
+
+export type OwnConstraints = Constrained & {
+  /** Id of the element in the profile. */
+  readonly id: string;
+  readonly list: readonly { readonly key: string; readonly severity: string; readonly expression?: string }[];
+};
+
+/** A check that answers false is broken; undefined: it could not be evaluated, which is worth a warning. */
+function holds(
+  cxt: KeywordCxt,
+  check: Name,
+  found: readonly [key: string, place: string],
+  isWarning: boolean,
+  sibling?: string,
+): void {
+  const { gen, data, it } = cxt;
+  const called = sibling === undefined ? _`${check}(${data})` : _`${check}(${data}, ${it.parentData}[${sibling}])`;
+  const state = stateOf(cxt);
+  const evaluated = () => {
+    const answer = gen.const('answer', called);
+    gen.if(_`${answer} === false || (${answer} === undefined && ${state}.warnings)`, () => {
+      const [key, place] = found;
+      cxt.setParams({ found: _`[${key}, ${place}, ${isWarning}, ${answer} === undefined]` });
+      cxt.error(true);
+    });
+  };
+  if (isWarning) gen.if(_`${state}.warnings`, evaluated);
+  else evaluated();
+}
+
+/**
+ * `slices: contents` with `slicing: how` beside it: items of a list (or the one value, where `slicing.single`) belong to
+ * slices, numbered from 0 in the order of the tree; `contents` has the schema of each, an empty one where it says nothing.
+ */
+function addSlices(ajv: Ajv): void {
+  ajv.addKeyword({ keyword: 'slicing', schemaType: 'object' });
+  ajv.addKeyword({
+    keyword: 'slices',
+    schemaType: 'array',
+    error: { message: 'is sliced otherwise', params: ({ params }) => _`{found: ${params.found}}` },
+    code(cxt: KeywordCxt) {
+      const { gen, data, parentSchema } = cxt;
+      const slicing = parentSchema.slicing as { single?: boolean; ends: readonly number[] };
+      const sliced = gen.const('sliced', _`${fromRuntime(cxt, 'slicing', slicing)}(${data})`);
+      gen.if(_`${sliced} !== undefined`, () => {
+        gen.if(_`${sliced}.faults !== undefined`, () => {
+          cxt.setParams({ found: _`${sliced}.faults` });
+          cxt.error(true);
+        });
+        const contents = cxt.schema as readonly object[];
+        const used = contents.flatMap((content, at) => (Object.keys(content).length === 0 ? [] : [at]));
+        if (used.length === 0) return;
+        const inSlice = (place: Code, at: number) => _`${place} >= ${at} && ${place} <= ${slicing.ends[at] ?? at}`;
+        if (slicing.single === true) {
+          for (const at of used) {
+            gen.if(inSlice(_`${sliced}.of[0]`, at), () => {
+              cxt.subschema({ keyword: 'slices', schemaProp: at }, gen.name('valid'));
+            });
+          }
+          return;
+        }
+        gen.forRange('i', 0, _`${data}.length`, (i) => {
+          const place = gen.const('place', _`${sliced}.of[${i}]`);
+          for (const at of used) {
+            gen.if(_`${names.errors} < ${MAX_FINDINGS} && ${inSlice(place, at)}`, () => {
+              cxt.subschema(
+                { keyword: 'slices', schemaProp: at, dataProp: i, dataPropType: Type.Num },
+                gen.name('valid'),
+              );
+            });
+          }
+        });
+      });
+    },
+  });
+}
+
+/** A keyword that is a function of the runtime by its name: it reports what it found in `params.found`. */
+function finding(
+  ajv: Ajv,
+  type: 'object' | 'array' | 'string' | undefined,
+  keyword: Finding,
+  severity?: 'warning',
+): void {
   ajv.addKeyword({
     keyword,
-    type,
+    ...(type === undefined ? {} : { type }),
     error: { message: 'is wrong', params: ({ params }) => _`{found: ${params.found}}` },
     code(cxt: KeywordCxt) {
-      const find = cxt.gen.scopeValue('func', { ref: compile(cxt.schema as T) });
-      const found = cxt.gen.const('found', _`${find}(${cxt.data})`);
-      cxt.setParams({ found });
-      cxt.fail(_`${found} !== undefined`);
+      const find = fromRuntime(cxt, keyword, cxt.schema);
+      const report = () => {
+        const found = cxt.gen.const('found', _`${find}(${cxt.data})`);
+        cxt.setParams({ found });
+        cxt.gen.if(_`${found} !== undefined`, () => cxt.error(true));
+      };
+      if (severity === 'warning') cxt.gen.if(_`${stateOf(cxt)}.warnings`, report);
+      else report();
     },
   });
 }

@@ -1,5 +1,5 @@
 import type { Definitions } from '../definitions.ts';
-import { type ElementForm, formsUnder } from './schema.ts';
+import { type ElementForm, type FormType, formsUnder } from './schema.ts';
 
 /** Where a finding is: its FHIRPath, and what stands there by definition. */
 export type Place = {
@@ -53,7 +53,7 @@ function keyIn(key: string, forms: readonly ElementForm[]) {
   return undefined;
 }
 
-function contentPath({ element }: ElementForm, type: ElementForm['types'][number]['type']): string {
+export function contentPath({ element }: ElementForm, type: FormType['type']): string {
   if (type.code === 'BackboneElement' || type.code === 'Element') return element.path;
   return type.code;
 }

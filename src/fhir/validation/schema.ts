@@ -4,8 +4,8 @@
  * A schema covers the direct elements only; deeper ones are named by `fhirType`, so that each is compiled once, on
  * first use, whatever number of types share it.
  */
-import type { Definitions, ElementDigest, StructureDigest, TypeDigest } from '../definitions.ts';
-import type { ElementKeys } from './keywords.ts';
+import type { ConstraintDigest, Definitions, ElementDigest, TypeDigest } from '../definitions.ts';
+import type { ElementKeys } from './check.ts';
 import { primitives } from './primitives.ts';
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -14,8 +14,11 @@ export type JsonSchema = { readonly [keyword: string]: unknown };
 export type ElementForm = {
   readonly name: string;
   readonly element: ElementDigest;
-  readonly types: readonly { readonly type: TypeDigest; readonly key: string; readonly sibling?: string }[];
+  readonly types: readonly FormType[];
 };
+
+/** One type of an element: the key its value stands under, and that of what stands beside a primitive value. */
+export type FormType = { readonly type: TypeDigest; readonly key: string; readonly sibling?: string };
 
 /** @param path a type name, a canonical url, or the path of a backbone element */
 export function schemaOf(path: string, definitions: Definitions): JsonSchema {
@@ -30,6 +33,7 @@ export function schemaOf(path: string, definitions: Definitions): JsonSchema {
     type: 'object',
     // Element itself stands for the id and extensions beside a primitive value, where an id alone is content.
     ...(isResource ? {} : path === 'Element' ? { minProperties: 1 } : { content: true }),
+    ...(path === 'Extension' ? { seen: true } : {}),
     properties,
     known: isResource ? ['resourceType', ...known] : known,
     ...optional('needs', forms.filter(({ element }) => element.min > 0).map(keysOf)),
@@ -38,7 +42,7 @@ export function schemaOf(path: string, definitions: Definitions): JsonSchema {
       'pairs',
       forms.filter(isPrimitiveList).map(({ name }) => name),
     ),
-    ...(self === undefined ? {} : invariantsOf(self, structure)),
+    ...(self === undefined ? {} : constraintsOf(self, structure?.name ?? self.path, path)),
   };
 }
 
@@ -96,17 +100,24 @@ function elementAt(path: string, definitions: Definitions): ElementDigest | unde
   return definitions.elementsOf(parent).find((element) => element.path === path);
 }
 
-function invariantsOf(element: ElementDigest, structure?: StructureDigest): JsonSchema {
-  const keys = (element.constraints ?? []).filter(({ severity }) => severity === 'error').map(({ key }) => key);
-  if (structure?.type === 'Extension') keys.push('ext-1');
-  return keys.length === 0 ? {} : { invariants: { path: structure?.name ?? element.path, keys } };
+function constraintsOf(element: ElementDigest, path: string, content: string, sibling?: string): JsonSchema {
+  const keys = keysWith('error', element);
+  if (path === 'Extension') keys.push('ext-1');
+  const warnings = keysWith('warning', element);
+  if (keys.length === 0 && warnings.length === 0) return {};
+  return { invariants: { path, content, keys, ...optional('warnings', warnings), ...(sibling ? { sibling } : {}) } };
+}
+
+function keysWith(severity: ConstraintDigest['severity'], { constraints = [] }: ElementDigest): string[] {
+  return constraints.filter((constraint) => constraint.severity === severity).map(({ key }) => key);
 }
 
 function addProperties(properties: Record<string, JsonSchema>, form: ElementForm, definitions: Definitions): void {
   const isList = form.element.max > 1;
-  for (const { type, key, sibling } of form.types) {
+  for (const formType of form.types) {
+    const { type, key, sibling } = formType;
     const isPrimitive = type.code in primitives;
-    const value = valueSchema(type, form, definitions);
+    const value = valueSchema(formType, form, definitions);
     if (!isList) properties[key] = value;
     else if (isPrimitive) properties[key] = { ...listSchema(form.element), ...primitiveItems(type, form.element) };
     else properties[key] = { ...listSchema(form.element), list: value };
@@ -117,18 +128,23 @@ function addProperties(properties: Record<string, JsonSchema>, form: ElementForm
 }
 
 const SIBLING: JsonSchema = { type: 'object', fhirType: 'Element' };
-const SIBLING_OR_NULL: JsonSchema = { type: ['object', 'null'], fhirType: 'Element' };
+const SIBLING_OR_NULL: JsonSchema = { ...SIBLING, nullable: true };
 
 function listSchema({ max }: ElementDigest): JsonSchema {
   return { type: 'array', minItems: 1, ...(Number.isFinite(max) ? { maxItems: max } : {}) };
 }
 
-function valueSchema(type: TypeDigest, form: ElementForm, definitions: Definitions): JsonSchema {
-  const { element } = form;
+function valueSchema({ type, sibling }: FormType, { element }: ElementForm, definitions: Definitions): JsonSchema {
   const bound = bindingOf(element);
   const primitive = primitives[type.code];
   if (primitive !== undefined) {
-    return { type: primitive.json, ...('test' in primitive ? { format: type.code } : {}), ...bound };
+    return {
+      type: primitive.json,
+      ...('test' in primitive ? { format: type.code } : {}),
+      ...bound,
+      // The format of xhtml is what its constraints say.
+      ...(type.code === 'xhtml' ? {} : constraintsOf(element, element.path, type.code, sibling)),
+    };
   }
   // The validator goes into them with the type they say they are.
   if (type.code === 'Resource' || definitions.isResourceType(type.code)) return { type: 'object' };
@@ -139,15 +155,24 @@ function valueSchema(type: TypeDigest, form: ElementForm, definitions: Definitio
     fhirType: profile ?? (isBackbone ? element.path : type.code),
     ...bound,
     ...(type.code === 'Reference' ? { targets: type.targets ?? ['Resource'] } : {}),
-    ...(isBackbone || element.contentReference !== undefined ? {} : invariantsOf(element)),
+    ...(isBackbone || element.contentReference !== undefined
+      ? {}
+      : constraintsOf(element, element.path, profile ?? type.code)),
   };
 }
 
 function bindingOf({ binding }: ElementDigest): JsonSchema {
-  return binding?.strength === 'required' && binding.valueSet !== undefined ? { binding: binding.valueSet } : {};
+  if (binding?.valueSet === undefined) return {};
+  if (binding.strength === 'required') return { binding: binding.valueSet };
+  return binding.strength === 'extensible' ? { extensible: binding.valueSet } : {};
 }
 
 function primitiveItems(type: TypeDigest, element: ElementDigest): JsonSchema {
   const { binding } = bindingOf(element);
-  return { primitives: type.code, ...(binding === undefined ? {} : { boundList: binding }) };
+  const constraints = constraintsOf(element, element.path, type.code);
+  return {
+    primitives: type.code,
+    ...(binding === undefined ? {} : { boundList: binding }),
+    ...(Object.keys(constraints).length === 0 ? {} : { list: constraints }),
+  };
 }

@@ -1,0 +1,96 @@
+/**
+ * The compiled checks of one set of definitions, or of the profiles above it: from the code on disk where it is there,
+ * else compiled when first used. Either way it is the same text, so both behave alike.
+ */
+import type { AnySchemaObject } from 'ajv';
+import type { TypeCheck } from './check.ts';
+import type { CodePack, CodeStore } from './code-cache.ts';
+import { type CheckFactory, type Compiler, createCompiler, evaluate } from './compile.ts';
+import type { Runtime } from './runtime.ts';
+
+export type Checks = {
+  /** The check by its name; it is loaded, and compiled if need be, when it is first called. */
+  check(name: string): TypeCheck;
+  /** Compiles what is missing, a little at a time, and keeps it on disk. */
+  prepare(names: Iterable<string>): Promise<void>;
+};
+
+export type ChecksSource = {
+  readonly runtime: () => Runtime;
+  schemaOf(name: string): AnySchemaObject;
+  readonly store: CodeStore | undefined;
+};
+
+export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks {
+  const checks = new Map<string, TypeCheck>();
+  /** What was compiled here, to be kept: nothing once it is on disk. */
+  const compiled = new Map<string, string>();
+  let pack: CodePack | undefined;
+  let isRead = false;
+
+  function packed(): CodePack | undefined {
+    if (!isRead) pack = store?.read();
+    isRead = true;
+    return pack;
+  }
+
+  function factoryOf(name: string): CheckFactory {
+    return packed()?.[name] ?? evaluate(sourceOf(name));
+  }
+
+  function sourceOf(name: string): string {
+    const present = compiled.get(name);
+    if (present !== undefined) return present;
+    const source = sharedCompiler()(schemaOf(name));
+    if (store !== undefined) compiled.set(name, source);
+    return source;
+  }
+
+  return {
+    check(name) {
+      const present = checks.get(name);
+      if (present !== undefined) return present;
+      const check = onFirstCall(() => factoryOf(name)(runtime()));
+      checks.set(name, check);
+      return check;
+    },
+    async prepare(names) {
+      if (packed() !== undefined) return;
+      for (const name of names) {
+        if (!compiled.has(name)) {
+          sourceOf(name);
+          await nextTurn();
+        }
+      }
+      store?.write(compiled);
+      compiled.clear();
+    },
+  };
+}
+
+function onFirstCall(load: () => TypeCheck): TypeCheck {
+  let loaded: TypeCheck | undefined;
+  const check: TypeCheck = (data, context) => {
+    loaded ??= load();
+    const holds = loaded(data, context);
+    check.errors = loaded.errors ?? null;
+    return holds;
+  };
+  return check;
+}
+
+// Requests are answered between one type and the next.
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+let compiler: WeakRef<Compiler> | undefined;
+
+/** Making one takes as long as compiling a type with it; it is not kept when there is nothing more to compile. */
+export function sharedCompiler(): Compiler {
+  const present = compiler?.deref();
+  if (present !== undefined) return present;
+  const made = createCompiler();
+  compiler = new WeakRef(made);
+  return made;
+}

@@ -1,0 +1,260 @@
+/**
+ * From the discriminators of a slicing to what each slice's items have in common (matcher.ts).
+ *
+ * What a slice says at the path of a discriminator comes from the slice itself and from the profiles its types name:
+ * a fixed value, a pattern, a required binding, the same of elements below, or else that the element is there or not.
+ *
+ * @see https://hl7.org/fhir/R4/profiling.html#discriminator
+ */
+import { withoutVersion } from '../../definitions/structure.ts';
+import type { Discriminator, ProfileElement, ProfileType } from '../../profiles/model.ts';
+import { contentPath } from '../place.ts';
+import { type ElementForm, formsUnder } from '../schema.ts';
+import type { Known } from './known.ts';
+import type { Match } from './matcher.ts';
+
+/** Elements of profiles that all speak of one place, and what may stand below it by definition. */
+type Place = { readonly elements: readonly ProfileElement[]; readonly path: string | undefined };
+
+type Step =
+  | { readonly name: string; readonly type?: string }
+  | { readonly extension: string }
+  | { readonly resolve: true };
+
+/** Undefined where the slice says nothing that its items could be told by. */
+export function matchOf(
+  slice: ProfileElement,
+  path: string | undefined,
+  discriminators: readonly Discriminator[],
+  known: Known,
+): Match | undefined {
+  const extension = extensionUrl(slice, discriminators);
+  if (extension !== undefined) return { keys: ['url'], match: { fixed: extension } };
+  const matches: Match[] = [];
+  for (const { type, path: steps } of discriminators) {
+    const place = { elements: withTypeProfiles([slice], known), path };
+    const match = stepsOf(steps) === undefined ? undefined : matchAlong(stepsOf(steps) ?? [], place, type, known);
+    if (match === undefined) return undefined;
+    if (match !== true) matches.push(match);
+  }
+  const [first] = matches;
+  if (first === undefined) return undefined;
+  return matches.length === 1 ? first : { all: matches };
+}
+
+/** An extension's url is the canonical of its profile, known here or not. */
+export function extensionUrl(slice: ProfileElement, discriminators: readonly Discriminator[]): string | undefined {
+  const [profile, ...others] = slice.types.flatMap(({ profiles = [] }) => profiles);
+  const isExtension = slice.name === 'extension' || slice.name === 'modifierExtension';
+  const isByUrl = discriminators.length === 1 && discriminators[0]?.path === 'url';
+  return isExtension && isByUrl && profile !== undefined && others.length === 0 ? withoutVersion(profile) : undefined;
+}
+
+const STEP = /^(?:extension\('([^']+)'\)|resolve\(\)|ofType\(([A-Za-z]+)\)|([A-Za-z]+)(?:\[x\])?)(?:\.|$)/;
+
+/** Undefined for a path that is not of the restricted FHIRPath that R4 allows. */
+function stepsOf(path: string): readonly Step[] | undefined {
+  const steps: Step[] = [];
+  let rest = path.trim() === '$this' ? '' : path.trim().replace(/^\$this\./, '');
+  while (rest !== '') {
+    const found = STEP.exec(rest);
+    if (found === null) return undefined;
+    const [whole, extension, type, name] = found;
+    if (extension !== undefined) steps.push({ extension });
+    else if (name !== undefined) steps.push({ name });
+    else if (type === undefined) steps.push({ resolve: true });
+    else {
+      const before = steps.pop();
+      if (before === undefined || !('name' in before)) return undefined;
+      steps.push({ ...before, type });
+    }
+    rest = rest.slice(whole.length);
+  }
+  return steps;
+}
+
+function matchAlong(
+  [step, ...rest]: readonly Step[],
+  place: Place,
+  type: Discriminator['type'],
+  known: Known,
+): Match | true | undefined {
+  if (step === undefined) return matchHere(place, type, known);
+  if ('resolve' in step) return matchTarget(rest, place, type, known);
+  if ('extension' in step) return matchExtension(step.extension, rest, place, type, known);
+  const below = placeBelow(place, step, known);
+  if (below === undefined) return undefined;
+  if (rest.length === 0 && (type === 'exists' || isLeftOut(below.elements))) return existence(below);
+  const match = matchAlong(rest, below, type, known);
+  if (match === undefined) return rest.length === 0 ? existence(below) : undefined;
+  return { keys: below.keys, match };
+}
+
+type PlaceBelow = Place & { readonly keys: readonly string[] };
+
+function placeBelow(place: Place, step: { name: string; type?: string }, known: Known): PlaceBelow | undefined {
+  if (place.path === undefined) return undefined;
+  const forms = formsUnder(place.path, known.definitions);
+  const form =
+    forms.find(({ name }) => name === step.name) ??
+    forms.find(({ types }) => types.some(({ key }) => key === step.name));
+  if (form === undefined) return undefined;
+  const children = place.elements.flatMap((element) => element.children).filter(({ name }) => name === form.name);
+  const wanted =
+    step.type ?? (form.name === step.name ? undefined : form.types.find(({ key }) => key === step.name)?.type.code);
+  const codes = new Set(children.flatMap(({ types }) => types.map(({ code }) => code)));
+  const types = form.types.filter(({ type: { code } }) =>
+    wanted === undefined ? isAmong(code, codes, form) : code === wanted,
+  );
+  const [only] = types;
+  const elements = withTypeProfiles(children.flatMap(withRequiredSlice), known);
+  return {
+    elements,
+    keys: types.flatMap(({ key, sibling }) => (sibling === undefined ? [key] : [key, sibling])),
+    path: types.length === 1 && only !== undefined ? contentPath(form, only.type) : undefined,
+  };
+}
+
+function isAmong(code: string, codes: ReadonlySet<string>, { types }: ElementForm): boolean {
+  return types.length === 1 || codes.size === 0 || codes.has(code);
+}
+
+/** Where one slice of an element must be there, what it says is said of some item. */
+function withRequiredSlice(element: ProfileElement): ProfileElement[] {
+  const required = element.slices.filter(({ min }) => min > 0);
+  return required.length === 1 ? [element, ...required] : [element];
+}
+
+function withTypeProfiles(elements: readonly ProfileElement[], known: Known): ProfileElement[] {
+  return elements.flatMap((element) => {
+    const profiles = element.types.flatMap(({ profiles = [] }) => profiles);
+    const [only] = profiles;
+    const profile = profiles.length === 1 && only !== undefined ? known.profile(only) : undefined;
+    return profile === undefined ? [element] : [element, profile.root];
+  });
+}
+
+function matchHere(place: Place, type: Discriminator['type'], known: Known): Match | true | undefined {
+  const types = place.elements.flatMap((element) => element.types);
+  switch (type) {
+    case 'value':
+    case 'pattern':
+      return valueMatch(place, known, MAX_LEVELS);
+    case 'type':
+      return typeMatch(types);
+    case 'profile': {
+      const profiles = types.flatMap(({ profiles = [] }) => profiles);
+      return profiles.length === 0 ? undefined : { conforms: [...new Set(profiles)] };
+    }
+    case 'exists':
+      return undefined;
+  }
+}
+
+/** Of a choice the keys have the type already; of a resource it is in the resource. */
+function typeMatch(types: readonly ProfileType[]): Match | true | undefined {
+  const codes = [...new Set(types.map(({ code }) => code))];
+  if (codes.length === 0) return undefined;
+  if (codes.includes('Resource') || codes.includes('DomainResource')) return true;
+  return codes.every((code) => /^[A-Z]/.test(code))
+    ? { any: [{ resourceType: codes }, { not: { keys: ['resourceType'], match: true } }] }
+    : true;
+}
+
+function isLeftOut(elements: readonly ProfileElement[]): boolean {
+  return elements.some(({ max }) => max === 0);
+}
+
+function existence({ elements, keys }: PlaceBelow): Match | undefined {
+  if (isLeftOut(elements)) return { not: { keys, match: true } };
+  return elements.some(({ min }) => min > 0) ? { keys, match: true } : undefined;
+}
+
+/** Discriminators name few levels; a definition that says more is compared at these. */
+const MAX_LEVELS = 6;
+
+function valueMatch({ elements, path }: Place, known: Known, levels: number): Match | undefined {
+  const matches: Match[] = [];
+  for (const element of elements) {
+    if (element.fixed !== undefined) matches.push({ fixed: element.fixed.value });
+    if (element.pattern !== undefined) matches.push({ pattern: element.pattern.value });
+  }
+  if (matches.length === 0) {
+    for (const { binding } of elements) {
+      if (binding?.strength === 'required' && binding.valueSet !== undefined) matches.push({ bound: binding.valueSet });
+    }
+  }
+  if (levels > 0 && path !== undefined) {
+    for (const form of formsUnder(path, known.definitions)) {
+      const below = placeBelow({ elements, path }, { name: form.name }, known);
+      if (below === undefined || !isSaid(below.elements)) continue;
+      const match = valueMatch(below, known, levels - 1);
+      if (match === undefined) continue;
+      const { keys } = below;
+      const isThere: Match = { keys, match };
+      const mayBeAbsent = !below.elements.some(({ min }) => min > 0);
+      matches.push(mayBeAbsent ? { any: [isThere, { not: { keys, match: true } }] } : isThere);
+    }
+  }
+  const [first] = matches;
+  if (first === undefined) return undefined;
+  return matches.length === 1 ? first : { all: matches };
+}
+
+/** The binding of an element below is nothing that slices are told by, unless the path itself leads there. */
+function isSaid(elements: readonly ProfileElement[]): boolean {
+  return elements.some(
+    ({ fixed, pattern, children }) => fixed !== undefined || pattern !== undefined || isSaid(children),
+  );
+}
+
+function matchTarget(
+  rest: readonly Step[],
+  place: Place,
+  type: Discriminator['type'],
+  known: Known,
+): Match | undefined {
+  const targets = [...new Set(place.elements.flatMap(({ types }) => types.flatMap(({ targets = [] }) => targets)))];
+  if (targets.length === 0) return undefined;
+  if (rest.length === 0 && type === 'type') {
+    return { targetType: [...new Set(targets.map((target) => typeOfTarget(target, known)))] };
+  }
+  if (rest.length === 0 && type === 'profile') return { target: { conforms: targets } };
+  const matches = targets.flatMap((target): Match[] => {
+    const profile = known.profile(target);
+    const path = typeOfTarget(target, known);
+    const match = matchAlong(rest, { elements: profile === undefined ? [] : [profile.root], path }, type, known);
+    return match === undefined || match === true ? [] : [match];
+  });
+  const [first] = matches;
+  if (first === undefined) return undefined;
+  return { target: matches.length === 1 ? first : { any: matches } };
+}
+
+function typeOfTarget(target: string, known: Known): string {
+  return known.profile(target)?.type ?? known.definitions.structure(target)?.type ?? 'Resource';
+}
+
+function matchExtension(
+  url: string,
+  rest: readonly Step[],
+  place: Place,
+  type: Discriminator['type'],
+  known: Known,
+): Match | true | undefined {
+  const slices = place.elements
+    .flatMap(({ children }) => children)
+    .filter(({ name }) => name === 'extension')
+    .flatMap((extension) => extension.slices)
+    .filter((slice) =>
+      slice.types.some(({ profiles = [] }) => profiles.some((profile) => withoutVersion(profile) === url)),
+    );
+  if (rest.length === 0 && (type === 'exists' || isLeftOut(slices))) {
+    if (isLeftOut(slices)) return { not: { extension: url, match: true } };
+    return slices.some(({ min }) => min > 0) ? { extension: url, match: true } : undefined;
+  }
+  const profile = known.profile(url);
+  const elements = [...withTypeProfiles(slices, known), ...(profile === undefined ? [] : [profile.root])];
+  const match = matchAlong(rest, { elements, path: 'Extension' }, type, known);
+  return match === undefined ? undefined : { extension: url, match };
+}

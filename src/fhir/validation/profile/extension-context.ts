@@ -1,0 +1,99 @@
+/** Where an extension may stand. @see https://hl7.org/fhir/R4/defining-extensions.html#context */
+import { evalFhirPathTyped, toTypedValue } from '@medplum/core';
+import type { Definitions } from '../../definitions.ts';
+import type { ExtensionContext, Profile } from '../../profiles/model.ts';
+import type { FhirNode } from '../invariant.ts';
+import { elementsOf } from '../invariant-elements.ts';
+import { invariantOf } from '../invariant-source.ts';
+import type { Place } from '../place.ts';
+import type { CheckState } from '../state.ts';
+
+export type ContextSource = {
+  readonly definitions: Definitions;
+  readonly state: CheckState;
+};
+
+/** The element that has the extension. */
+export type Holder = { readonly holder: FhirNode; readonly place: Place; readonly resource: FhirNode };
+
+/** Undefined when the extension may stand there, else why not. */
+export function standsRight(
+  { context, contextInvariant = [] }: Profile,
+  at: Holder,
+  source: ContextSource,
+): string | undefined {
+  if (context !== undefined && !context.some((allowed) => isIn(allowed, at, source))) {
+    return `This extension may not stand here: expected on ${context.map(({ expression }) => expression).join(', ')}`;
+  }
+  for (const expression of contextInvariant) {
+    if (expression.includes('%extension')) continue;
+    const { path = 'Element', type = path } = at.place;
+    const check = invariantOf({ key: 'context', expression }, type, elementsOf(path, source.definitions), source.state);
+    if (check(at.holder) === false) return `This extension may stand only where this holds: ${expression}`;
+  }
+  return undefined;
+}
+
+function isIn({ type, expression }: ExtensionContext, at: Holder, source: ContextSource): boolean {
+  switch (type) {
+    case 'element':
+      return isElement(expression.slice(expression.indexOf('#') + 1), at, source.definitions);
+    case 'extension':
+      return at.holder.url === expression.split('#')[0] && at.place.type === 'Extension';
+    case 'fhirpath':
+      return selects(expression, at);
+  }
+}
+
+/** By a type that the element has, by its path in its type, or by its path in the resource. */
+function isElement(expression: string, { place }: Holder, definitions: Definitions): boolean {
+  if (expression === 'Element') return true;
+  const wanted = withoutChoice(expression);
+  const { form, path, type } = place;
+  if (form !== undefined && withoutChoice(form.element.path) === wanted) return true;
+  if (path !== undefined && path !== 'Element' && withoutChoice(path) === wanted) return true;
+  if (pathInResource(place.expression) === wanted) return true;
+  return [...(form?.element.types ?? []).slice(0, form?.types.length === 1 ? 1 : 0).map(({ code }) => code), type].some(
+    (name) => name !== undefined && isA(name, wanted, definitions),
+  );
+}
+
+function withoutChoice(path: string): string {
+  return path.endsWith('[x]') ? path.slice(0, -3) : path;
+}
+
+/** `Bundle.entry[0].resource.name[1].given` of a Patient is not told by its expression alone: only what starts at a type counts. */
+function pathInResource(expression: string): string {
+  return expression.replace(/\[\d+\]|\.ofType\([A-Za-z]+\)/g, '');
+}
+
+function isA(type: string, wanted: string, definitions: Definitions): boolean {
+  let at: string | undefined = type;
+  for (let level = 0; at !== undefined && level < 10; level++) {
+    if (at === wanted) return true;
+    const structure = definitions.structure(at);
+    at = structure?.base === undefined ? undefined : structure.base.slice(structure.base.lastIndexOf('/') + 1);
+  }
+  return false;
+}
+
+const selected = new WeakMap<FhirNode, Map<string, ReadonlySet<unknown>>>();
+
+/** Whether the expression, from the resource, selects the element. What cannot be evaluated refuses nothing. */
+function selects(expression: string, { holder, resource }: Holder): boolean {
+  let byExpression = selected.get(resource);
+  if (byExpression === undefined) {
+    byExpression = new Map();
+    selected.set(resource, byExpression);
+  }
+  let values = byExpression.get(expression);
+  if (values === undefined) {
+    try {
+      values = new Set(evalFhirPathTyped(expression, [toTypedValue(resource)]).map(({ value }) => value as unknown));
+    } catch {
+      return true;
+    }
+    byExpression.set(expression, values);
+  }
+  return values.has(holder);
+}
