@@ -27,7 +27,7 @@ code{overflow-wrap:anywhere}
 .site li a[aria-current]{color:var(--ink);font-weight:600;border-bottom:2px solid var(--accent)}
 main{max-width:78rem;margin:0 auto;padding:1.5rem 1.25rem 3rem}
 footer{max-width:78rem;margin:0 auto;padding:1rem 1.25rem 2.5rem;color:var(--soft);font-size:.85rem;border-top:1px solid var(--line)}
-p,.reading li{max-width:46rem}
+p,.reading li{max-width:46rem}p,li{overflow-wrap:anywhere}
 h1{font-size:1.9rem;line-height:1.2;margin:.1rem 0 .6rem;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:1.35rem;line-height:1.25;margin:2.4rem 0 .5rem}
 h3{font-size:1.08rem;margin:1.7rem 0 .4rem}

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { elementAnchor } from '../../scripts/guide/element-table.ts';
+import { rowsOf } from '../../scripts/guide/elements.ts';
 import { writeSite } from '../../scripts/guide/output.ts';
 import { siteOf } from '../../scripts/guide/site.ts';
 import { profilesIn, readGuide } from '../../scripts/guide/source.ts';
@@ -31,9 +33,22 @@ const FLAGS = [
 const WIDTHS = [1280, 390];
 
 const source = readGuide();
+const pageNames = ['index.html', ...source.definitions.map(({ file }) => file.replace('.json', '.html'))];
+
+/** What a page is in the browser, everything folded opened. */
+type Visit = {
+  /** How wide its content is, by the width of the window. */
+  readonly widths: readonly { readonly window: number; readonly content: number }[];
+  readonly hrefs: readonly string[];
+  readonly ids: readonly string[];
+  /** Rows of the tables of elements. */
+  readonly rows: { readonly own: readonly string[]; readonly all: readonly string[] };
+};
+
 let folder: string;
 let context: BrowserContext;
 let page: Page;
+const visits = new Map<string, Visit>();
 /** What a page said or asked for that it should not have. */
 const complaints: string[] = [];
 
@@ -54,7 +69,8 @@ beforeAll(async () => {
     complaints.push(`dialog: ${dialog.message()}`);
     void dialog.dismiss();
   });
-}, 120_000);
+  for (const name of pageNames) visits.set(address(name), await visit(name));
+}, 180_000);
 
 afterAll(async () => {
   await context?.close();
@@ -65,72 +81,74 @@ function address(file: string, guide = 'guide'): string {
   return pathToFileURL(join(folder, guide, file)).href;
 }
 
-function pageNames(): string[] {
-  return ['index.html', ...source.definitions.map(({ file }) => file.replace('.json', '.html'))];
+async function visit(name: string): Promise<Visit> {
+  await page.goto(address(name));
+  const seen = (await page.evaluate(LOOK_AROUND)) as Omit<Visit, 'widths'>;
+  const widths: Visit['widths'][number][] = [];
+  for (const window of WIDTHS) {
+    await page.setViewportSize({ width: window, height: 800 });
+    widths.push({ window, content: Number(await page.evaluate('document.documentElement.scrollWidth')) });
+  }
+  return { ...seen, widths };
 }
 
-browserTest(
-  'every page opens without a complaint, and never scrolls sideways on a screen or a phone',
-  async () => {
-    const wide: string[] = [];
-    for (const name of pageNames()) {
-      await page.goto(address(name));
-      for (const width of WIDTHS) {
-        await page.setViewportSize({ width, height: 800 });
-        await page.evaluate(OPEN_ALL);
-        if ((await page.evaluate(SCROLL_WIDTH)) > width) wide.push(`${name} at ${width}`);
-      }
-    }
-    expect(complaints).toEqual([]);
-    expect(wide).toEqual([]);
-  },
-  180_000,
-);
-
-const OPEN_ALL = 'for (const one of document.querySelectorAll("details")) one.open = true';
-const SCROLL_WIDTH = 'document.documentElement.scrollWidth';
-
-browserTest(
-  'every link leads to a page of the guide and to a place in it, or to the web',
-  async () => {
-    const targets = new Map<string, Set<string>>();
-    const addresses = new Set<string>();
-    for (const name of pageNames()) {
-      await page.goto(address(name));
-      for (const href of (await page.evaluate(HREFS)) as string[]) addresses.add(href);
-      targets.set(address(name), new Set((await page.evaluate(IDS)) as string[]));
-    }
-    const dead = [...addresses].filter((href) => {
-      if (/^https?:\/\/[a-z0-9.-]+\.[a-z]+\//.test(href)) return false;
-      const [file = '', id] = href.split('#');
-      if (file.endsWith('.json')) return !existsSync(new URL(file));
-      const ids = targets.get(file);
-      return ids === undefined || (id !== undefined && id !== '' && !ids.has(decodeURIComponent(id)));
-    });
-    expect(dead).toEqual([]);
-    expect(addresses.size).toBeGreaterThan(source.definitions.length);
-  },
-  180_000,
-);
-
 // Of a link in a picture, href is an object of its own.
-const HREFS =
-  '[...document.querySelectorAll("a[href]")].map((one) => new URL(one.getAttribute("href"), document.baseURI).href)';
-const IDS = '[...document.querySelectorAll("[id]")].map((one) => one.id)';
+const LOOK_AROUND = `(() => {
+  for (const one of document.querySelectorAll('details')) one.open = true;
+  const all = (selector, what) => [...document.querySelectorAll(selector)].map(what);
+  return {
+    hrefs: all('a[href]', (one) => new URL(one.getAttribute('href'), document.baseURI).href),
+    ids: all('[id]', (one) => one.id),
+    rows: {
+      own: all('section:has(#elements) table.elements tbody tr', (one) => one.id),
+      all: all('section:has(#all-elements) table.elements tbody tr', (one) => one.id),
+    },
+  };
+})()`;
 
-browserTest('the table of each profile has its rows, and all elements open beneath', async () => {
+browserTest('every page opens without a complaint', () => {
+  expect(complaints).toEqual([]);
+  expect(visits.size).toBe(source.definitions.length + 1);
+});
+
+browserTest('no page scrolls sideways, on a screen or on a phone', () => {
+  const wide = [...visits].flatMap(([url, { widths }]) =>
+    widths.filter(({ window, content }) => content > window).map(({ window }) => `${url} at ${window}`),
+  );
+  expect(wide).toEqual([]);
+});
+
+browserTest('every link leads to a page of the guide and to a place in it, or to the web', () => {
+  const addresses = new Set([...visits.values()].flatMap(({ hrefs }) => hrefs));
+  const dead = [...addresses].filter((href) => {
+    if (/^https?:\/\/[a-z0-9.-]+\.[a-z]+\//.test(href)) return false;
+    const [file = '', id] = href.split('#');
+    if (file.endsWith('.json')) return !existsSync(new URL(file));
+    const ids = visits.get(file)?.ids;
+    return ids === undefined || (id !== undefined && id !== '' && !ids.includes(decodeURIComponent(id)));
+  });
+  expect(dead).toEqual([]);
+  expect(addresses.size).toBeGreaterThan(source.definitions.length);
+});
+
+browserTest('the tables of each profile have their rows', () => {
   for (const { file, resource } of profilesIn(source)) {
-    await page.goto(address(file.replace('.json', '.html')));
-    const rows = page.locator('section:has(#elements) table.elements tbody tr');
-    expect([file, (await rows.count()) >= (resource.differential?.element?.length ?? 0)]).toEqual([file, true]);
-    const all = page.locator('section:has(#all-elements)');
-    expect([file, await all.locator('tbody tr').count()]).toEqual([file, resource.snapshot?.element?.length ?? 0]);
-    if (resource.snapshot === undefined) continue;
-    expect(await all.locator('table').isVisible()).toBe(false);
-    await all.locator('summary').focus();
-    await page.keyboard.press('Enter');
-    expect(await all.locator('table').isVisible()).toBe(true);
+    const { rows } = visits.get(address(file.replace('.json', '.html'))) as Visit;
+    const { differential, snapshot } = rowsOf(resource, source);
+    expect([file, rows.own]).toEqual([file, differential.map(({ id }) => elementAnchor('el', id))]);
+    expect([file, rows.all]).toEqual([file, snapshot.map(({ id }) => elementAnchor('all', id))]);
+    expect(rows.own.length).toBeGreaterThanOrEqual(resource.differential?.element?.length ?? 0);
   }
+});
+
+browserTest('all elements open by the keyboard', async () => {
+  const [first] = profilesIn(source);
+  await page.goto(address((first?.file ?? '').replace('.json', '.html')));
+  const all = page.locator('section:has(#all-elements)');
+  expect(await all.locator('table').isVisible()).toBe(false);
+  await all.locator('summary').focus();
+  await page.keyboard.press('Enter');
+  expect(await all.locator('table').isVisible()).toBe(true);
 });
 
 browserTest('the keyboard reaches the content first, and then every link of the picture', async () => {
