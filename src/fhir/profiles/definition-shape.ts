@@ -17,6 +17,7 @@ const PATH = new RegExp(`^${STEP}(?:\\.${STEP})*$`);
 const SLICE_NAME = /^[^\s.:][^\s:]*$/;
 const RULES: ReadonlySet<unknown> = new Set(['open', 'closed', 'openAtEnd']);
 const DISCRIMINATORS: ReadonlySet<unknown> = new Set(['value', 'pattern', 'type', 'profile', 'exists']);
+const CONTEXTS: ReadonlySet<unknown> = new Set(['element', 'extension', 'fhirpath']);
 const STRENGTHS: ReadonlySet<unknown> = new Set(['required', 'extensible', 'preferred', 'example']);
 
 /** Adds what is wrong with the definition itself, and with the elements of `view`; true when nothing is. */
@@ -25,7 +26,7 @@ export function hasShape(definition: StructureDefinition, view: 'snapshot' | 'di
   topFaults(definition, faults);
   const elements: unknown = (definition[view] as { element?: unknown } | undefined)?.element;
   if (!Array.isArray(elements) || elements.length === 0) {
-    faults.add(`.${view}.element`, `has no ${view}: give it at least the element ${String(definition.type)}`);
+    faults.add(`.${view}.element`, `has no ${view}: give it at least its first element, the type itself`);
   } else if (elements.length > MAX_ELEMENTS) {
     faults.add(`.${view}.element`, `has ${elements.length} elements: no more than ${MAX_ELEMENTS} are taken`);
   } else {
@@ -42,17 +43,18 @@ function topFaults(definition: StructureDefinition, faults: Faults): void {
   if (!KINDS.has(definition.kind)) {
     faults.add('.kind', 'kind must be resource, complex-type or primitive-type: logical models validate no resource');
   }
-  if (definition.fhirVersion !== undefined && !R4.test(String(definition.fhirVersion))) {
+  if (definition.fhirVersion !== undefined && !(isText(definition.fhirVersion) && R4.test(definition.fhirVersion))) {
     const version = isText(definition.fhirVersion) ? definition.fhirVersion : 'of another form';
     faults.add('.fhirVersion', `fhirVersion is ${version}: this service has R4, so it must be 4.0.1`);
   }
-  for (const name of ['version', 'title', 'baseDefinition'] as const) {
+  for (const name of ['version', 'title', 'description', 'baseDefinition'] as const) {
     if (definition[name] !== undefined && !isText(definition[name])) faults.add(`.${name}`, `${name} must be a text`);
   }
-  const contexts: unknown = definition.context ?? [];
-  const areContexts =
-    Array.isArray(contexts) && contexts.every((each: unknown) => isRecord(each) && isText(each.expression));
-  if (!areContexts) faults.add('.context', 'each context must have a type and an expression');
+  if (!isTextsOrNone(definition.contextInvariant)) faults.add('.contextInvariant', 'contextInvariant must be texts');
+  const { context } = definition;
+  if (context !== undefined && !isList(context, ({ type, expression }) => CONTEXTS.has(type) && isText(expression))) {
+    faults.add('.context', 'each context must have a type (element, extension, fhirpath) and an expression');
+  }
 }
 
 function elementFaults(element: unknown, place: string, faults: Faults): void {
@@ -76,15 +78,36 @@ function elementFaults(element: unknown, place: string, faults: Faults): void {
     fault('.max', 'max must be a whole number as a text, or *');
   }
   if (element.maxLength !== undefined && !isCount(element.maxLength)) fault('.maxLength', 'maxLength must be a number');
-  if (element.contentReference !== undefined && !/#./.test(String(element.contentReference))) {
+  if (
+    element.contentReference !== undefined &&
+    !(isText(element.contentReference) && /#./.test(element.contentReference))
+  ) {
     fault('.contentReference', 'contentReference must be # and the id of an element');
   }
   partFaults(element as Partial<ElementDefinition>, fault);
+  listFaults(element, fault);
+}
+
+/** Lists and flags that are merged as they are. */
+function listFaults(element: Readonly<Record<string, unknown>>, fault: (step: string, words: string) => void): void {
+  for (const name of ['extension', 'mapping', 'example', 'code']) {
+    if (element[name] !== undefined && !isList(element[name], () => true)) fault(`.${name}`, `${name} must be a list`);
+  }
+  for (const name of ['alias', 'condition']) {
+    if (!isTextsOrNone(element[name])) fault(`.${name}`, `${name} must be a list of texts`);
+  }
+  for (const name of ['short', 'definition', 'comment']) {
+    if (element[name] !== undefined && !isText(element[name])) fault(`.${name}`, `${name} must be a text`);
+  }
+  for (const name of ['mustSupport', 'isModifier', 'sliceIsConstraining']) {
+    if (element[name] !== undefined && typeof element[name] !== 'boolean')
+      fault(`.${name}`, `${name} must be a boolean`);
+  }
 }
 
 function partFaults(element: Partial<ElementDefinition>, fault: (step: string, words: string) => void): void {
   const { type, constraint, binding, slicing }: Record<string, unknown> = element;
-  if (type !== undefined && !isList(type, ({ code }) => isText(code))) {
+  if (type !== undefined && !isList(type, ({ code, extension }) => isText(code) && isListOrNone(extension))) {
     fault('.type', 'each type must have a code');
   } else if (
     type !== undefined &&
@@ -103,6 +126,8 @@ function partFaults(element: Partial<ElementDefinition>, fault: (step: string, w
     fault('.binding.strength', 'strength must be required, extensible, preferred or example');
   } else if (isRecord(binding) && binding.valueSet !== undefined && !isText(binding.valueSet)) {
     fault('.binding.valueSet', 'valueSet must be the canonical url of a ValueSet');
+  } else if (isRecord(binding) && binding.extension !== undefined && !isList(binding.extension, () => true)) {
+    fault('.binding.extension', 'extension must be a list');
   }
   if (slicing !== undefined) slicingFaults(slicing, fault);
 }
@@ -146,6 +171,10 @@ function isCount(value: unknown): boolean {
 
 function isList(value: unknown, isEach: (each: Readonly<Record<string, unknown>>) => boolean): boolean {
   return Array.isArray(value) && value.every((each: unknown) => isRecord(each) && isEach(each));
+}
+
+function isListOrNone(value: unknown): boolean {
+  return value === undefined || isList(value, () => true);
 }
 
 // A primitive with extensions alone has null in its place.
