@@ -29,6 +29,7 @@ import { deliveryParts } from './postgres/delivery-parts.ts';
 import { openEmbeddedPostgres } from './postgres/embedded.ts';
 import { migrate } from './postgres/migrate.ts';
 import { createClinicPool, createPool, type Pool } from './postgres/pool.ts';
+import { profileStore } from './postgres/profiles.ts';
 import { untilReachable } from './postgres/reachable.ts';
 import { createRecordStore } from './postgres/record-store.ts';
 import { sealingFingerprints } from './postgres/sealing-key.ts';
@@ -36,6 +37,7 @@ import { rebuildSearchRows } from './postgres/search-rebuild.ts';
 import { createSigningKeyStore } from './postgres/signing-keys.ts';
 import { terminologyOf } from './postgres/terminology.ts';
 import { startTextIndexer } from './postgres/text-index.ts';
+import { openClinicProfiles } from './record/clinic-profiles.ts';
 import { createCourseReader } from './record/course-reader.ts';
 import { createRecord } from './record/create-record.ts';
 import { installProtocol } from './record/install-protocol.ts';
@@ -235,7 +237,8 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     searchedWords: () => words.wake(),
   });
   const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${name}/fhir`])];
-  const parts = recordParts({ clinic: name, store, fhir, baseUrls, now, committed: () => waker.wake() });
+  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles);
+  const parts = recordParts({ clinic: name, store, fhir, profiles, baseUrls, now, committed: () => waker.wake() });
   const record = createRecord(parts);
   const ownContext = (): WriteContext => ({
     requestId: randomUUID(),
@@ -260,6 +263,7 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     tokens: createTokenVerifier(createSigningKeyStore(pool), base, now),
     courses: createCourseReader(store),
     terminology: terminologyOf(pool),
+    profiles,
   };
   return { clinic, pool, auditRowsWaiting: () => trail.waiting() };
 }

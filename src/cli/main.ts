@@ -7,7 +7,9 @@ import { register as registerConfig } from './config.ts';
 import { register as registerDelivery } from './delivery.ts';
 import { register as registerDemo } from './demo.ts';
 import { EXIT, EXIT_CODE_HELP, exitCodeOf } from './exit-codes.ts';
+import { register as registerImport } from './import.ts';
 import { register as registerMigrate } from './migrate.ts';
+import { register as registerProfiles } from './profiles.ts';
 import { register as registerStart, type StartService } from './start.ts';
 import { register as registerTarget } from './target.ts';
 import { register as registerToken } from './token.ts';
@@ -44,6 +46,8 @@ function createProgram(wiring: Wiring): Command {
   registerDemo(program, wiring.startService);
   registerTarget(program);
   registerDelivery(program);
+  registerProfiles(program);
+  registerImport(program);
   for (const command of everyCommand(program)) command.exitOverride().copyInheritedSettings(program);
   return program;
 }

@@ -15,6 +15,8 @@ export type Issue = {
   readonly expression?: string;
   /** What the standard calls this case, where it has a name for it. */
   readonly message?: MessageCode;
+  /** Canonical of the profile that is not met; absent where R4 itself, or a rule of the clinic, has its say. */
+  readonly profile?: string;
 };
 
 /** What kind of refusal it is; each edge (HTTP, CLI, job) translates it once. */
@@ -59,7 +61,7 @@ export function issue(code: IssueCode, diagnostics: string, expression?: string,
   };
 }
 
-/** Codes of issues about rules, as against the shape of what was sent. */
+/** Codes of issues about rules, as against the shape of what was sent. Profiles are rules, whatever the code. */
 const OF_RULES: ReadonlySet<IssueCode> = new Set(['invariant', 'business-rule']);
 
 /**
@@ -68,5 +70,6 @@ const OF_RULES: ReadonlySet<IssueCode> = new Set(['invariant', 'business-rule'])
  * @see https://hl7.org/fhir/R4/http.html#create (Rejecting Updates)
  */
 export function refusalOf(issues: readonly Issue[]): 'business-rule' | 'invalid' {
-  return issues.every(({ code }) => OF_RULES.has(code)) ? 'business-rule' : 'invalid';
+  const isOfRules = ({ code, profile }: Issue) => profile !== undefined || OF_RULES.has(code);
+  return issues.every(isOfRules) ? 'business-rule' : 'invalid';
 }

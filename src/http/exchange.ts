@@ -5,6 +5,7 @@ import type { AuditAction, AuditContext, AuditRow } from '../audit/event.ts';
 import type { AuditReader } from '../audit/reader.ts';
 import type { AuditTrail } from '../audit/trail.ts';
 import type { TerminologyResources } from '../fhir/terminology/resources.ts';
+import type { ClinicProfiles } from '../record/clinic-profiles.ts';
 import type { CourseReader } from '../record/course-reader.ts';
 import type { ClinicRecord } from '../record/record.ts';
 
@@ -19,6 +20,7 @@ export type Clinic = {
   readonly tokens: TokenVerifier;
   readonly courses: CourseReader;
   readonly terminology: ClinicTerminology;
+  readonly profiles: ClinicProfiles;
 };
 
 export type ClinicTerminology = {

@@ -38,7 +38,7 @@ export function createFhirRoutes(registry: SearchParameterRegistry, xml: FhirXml
   const operations = [
     ...recordOperations(registry),
     ...terminologyOperations({ definitions, validate }),
-    validateOperation({ definitions, validate }),
+    validateOperation(definitions),
   ];
   const general: Record<string, Readonly<Record<string, Interaction>>> = {
     '/': { GET: searchSystem(registry, 'GET'), POST: bundleInteraction(handling) },

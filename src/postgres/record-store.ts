@@ -16,10 +16,12 @@ import type {
   UnitOfWork,
 } from '../record/store.ts';
 import { textArray } from './arrays.ts';
+import { insertAuditRow } from './audit-rows.ts';
 import { everythingReader } from './everything.ts';
 import { gathered } from './gathered.ts';
 import { historyByTime, historyOfOne } from './history.ts';
 import { metaInUse, replaceMeta } from './meta.ts';
+import { addPackage, lockPackages, removePackage, setPolicy } from './profiles.ts';
 import { type StraightWrite, writeAllStraight, writeChange } from './record-write.ts';
 import { type CursorKey, matchMany, matchOne, type SearchOptions, search, searchText } from './search.ts';
 import { type SharedConnections, sharedConnections } from './shared-connections.ts';
@@ -94,6 +96,7 @@ const SMALL_TOGETHER = 400;
 const TOGETHER = 72;
 
 type Row = StoredRow & { rid: string };
+type CurrentRecord = Row & { imported: boolean };
 
 const READ = `
 select wanted.at::integer, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted, v.method, r.patient_id, v.content
@@ -103,7 +106,7 @@ select wanted.at::integer, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.del
 
 const READ_CURRENT = `
 select wanted.at::integer, r.rid, r.xmin::text::bigint as seen, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted,
-       v.method, r.patient_id, v.content
+       v.method, r.patient_id, v.imported, v.content
   from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, at)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;
@@ -131,13 +134,15 @@ function currentReader(pool: Pool): ReadCurrent {
 
 function currentRowReader(pool: Pool): RecordStore['current'] {
   return gathered(async (keys: readonly ResourceKey[]) => {
-    const { rows } = await pool.query<Row & { at: number; seen: string }>({
+    const { rows } = await pool.query<CurrentRecord & { at: number; seen: string }>({
       name: 'record-current',
       text: READ_CURRENT,
       values: keyArrays(keys),
     });
     const found = new Array<CurrentRow | undefined>(keys.length);
-    for (const row of rows) found[row.at - 1] = { ...stored(row), rid: row.rid, seen: row.seen };
+    for (const row of rows) {
+      found[row.at - 1] = { ...stored(row), rid: row.rid, seen: row.seen, imported: row.imported };
+    }
     return found;
   }, 256);
 }
@@ -215,7 +220,7 @@ select r.rid
    for update of r`;
 
 const READ_ROWS = `
-select r.rid, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted, v.method, r.patient_id, v.content
+select r.rid, r.type, r.id, r.version, ${lastUpdatedOf('v')}, r.deleted, v.method, r.patient_id, v.imported, v.content
   from unnest($1::text[], $2::text[]) as wanted (type, id)
   join resource r on r.type = wanted.type and r.id = wanted.id
   join resource_version v on v.rid = r.rid and v.version = r.version`;
@@ -294,9 +299,9 @@ function unitOfWork(client: PoolClient, { clinic, pool, registry }: RecordStoreO
       // Read after the lock, in a statement of its own: a row that we waited for has a newer version by then.
       const [, { rows }] = await Promise.all([
         client.query({ name: 'lock-rows', text: LOCK_ROWS, values }),
-        client.query<Row>({ name: 'read-rows', text: READ_ROWS, values }),
+        client.query<CurrentRecord>({ name: 'read-rows', text: READ_ROWS, values }),
       ]);
-      return rows.map((row): CurrentRow => ({ ...stored(row), rid: row.rid }));
+      return rows.map((row): CurrentRow => ({ ...stored(row), rid: row.rid, imported: row.imported }));
     },
     async missing(keys) {
       if (keys.length === 0) return [];
@@ -336,6 +341,11 @@ function unitOfWork(client: PoolClient, { clinic, pool, registry }: RecordStoreO
     },
     replaceMeta: (rid, version, content) => replaceMeta(client, rid, version, content),
     write: (change) => writeChange(client, clinic, change),
+    lockPackages: () => lockPackages(client),
+    addPackage: (added) => addPackage(client, added),
+    removePackage: (name, version, profiles) => removePackage(client, name, version, profiles),
+    setPolicy: (profile, strictness, by) => setPolicy(client, profile, strictness, by),
+    audit: (row) => insertAuditRow(client, row),
   };
 }
 

@@ -8,7 +8,7 @@
 import pg, { type Pool, type PoolClient } from 'pg';
 import { businessIdentifier, identifierToken } from '../ehr/business-identifier.ts';
 import { SearchColumns } from '../record/search-rows.ts';
-import type { Change, Expectation, StraightAnswer } from '../record/store.ts';
+import { type Change, type Expectation, OtherProfiles, type StraightAnswer } from '../record/store.ts';
 import { booleanArray, numberArray, textArray } from './arrays.ts';
 import { type KnownTexts, type NewTexts, newTexts, rowArrays } from './search-arrays.ts';
 
@@ -17,10 +17,11 @@ with
   given as materialized (
     select v.*
       from unnest($4::bigint[], $5::text[], $6::text[], $7::integer[], $8::boolean[], $9::text[], $10::timestamptz[],
-                  $11::text[], $12::integer[], $13::integer[], $14::text[], $15::text[], $16::bigint[])
+                  $11::text[], $12::integer[], $13::integer[], $14::text[], $15::text[], $16::bigint[],
+                  $111::boolean[])
            with ordinality
            as v (rid, type, id, version, deleted, method, last_updated, patient_id, text_at, text_bytes, intent,
-                 business_identifier, seen, ordinal)
+                 business_identifier, seen, imported, ordinal)
   ),
   -- Deliveries: one for every version and every target in force, numbered in the order of commits. Where nothing is
   -- written after all, numbers are left out: their order counts.
@@ -61,17 +62,24 @@ with
       ) as missing,
       array(
         select v.rid from given v where v.version > 1 and not exists (select from unchanged u where u.rid = v.rid)
-      ) as changed
+      ) as changed,
+      array(
+        select checked.generation
+          from unnest($112::bigint[]) as checked (generation)
+         where checked.generation <> (select s.generation from profile_set s where s.singleton)
+      ) as outdated
   ),
   go as materialized (
-    select from guard where cardinality(in_course) = 0 and cardinality(missing) = 0 and cardinality(changed) = 0
+    select from guard
+     where cardinality(in_course) = 0 and cardinality(missing) = 0 and cardinality(changed) = 0
+       and cardinality(outdated) = 0
   ),
   version as materialized (
     select v.* from given v, go
   ),
   new_version as (
-    insert into resource_version (rid, version, deleted, method, last_updated, type, id, patient_id, content)
-    select rid, version, deleted, method, last_updated, type, id, patient_id,
+    insert into resource_version (rid, version, deleted, method, last_updated, type, id, patient_id, imported, content)
+    select rid, version, deleted, method, last_updated, type, id, patient_id, imported,
            convert_from(substr($17::bytea, text_at, text_bytes), 'UTF8')
       from version
   ),
@@ -183,24 +191,28 @@ with
   ),
   new_lane as (
     insert into lane (target_id, patient_id)
-    select distinct target_id, patient_id from subscribed, go order by 1, 2
+    select distinct target_id, patient_id from subscribed, go where not imported order by 1, 2
     on conflict do nothing
   ),
+  -- Of history from elsewhere it is written down that nobody is told (decision 0083).
   new_delivery as (
     insert into delivery (target_id, patient_id, patient_seq, resource_type, resource_id, version_id, intent,
-                          business_identifier)
+                          business_identifier, state, state_reason, ended_at)
     select s.target_id, s.patient_id,
            q.last - c.n + dense_rank() over (partition by s.patient_id order by s.ordinal),
-           s.type, s.id, s.version, s.intent, s.business_identifier
+           s.type, s.id, s.version, s.intent, s.business_identifier,
+           case when s.imported then 'withheld' else 'waiting' end,
+           case when s.imported then 'imported history' end,
+           case when s.imported then now() end
       from go, subscribed s
       join counted c using (patient_id)
       join sequence q using (patient_id)
   )
-select in_course, missing, changed from guard`;
+select in_course, missing, changed, outdated from guard`;
 
 const NOTHING_EXPECTED: Expectation = { outsideCourse: [], existing: [] };
 
-type WriteRow = { in_course: string[]; missing: string[]; changed: string[] };
+type WriteRow = { in_course: string[]; missing: string[]; changed: string[]; outdated: string[] };
 
 /** What one request writes without locks of its own, and what must hold for it to be written. */
 export type StraightWrite = { readonly change: Change; readonly expectation: Expectation };
@@ -247,13 +259,14 @@ function firstOfEach(writes: readonly StraightWrite[]): readonly StraightWrite[]
   });
 }
 
-function isDone({ in_course, missing, changed }: WriteRow): boolean {
-  return in_course.length === 0 && missing.length === 0 && changed.length === 0;
+function isDone({ in_course, missing, changed, outdated }: WriteRow): boolean {
+  return in_course.length === 0 && missing.length === 0 && changed.length === 0 && outdated.length === 0;
 }
 
 function answerOf(row: WriteRow, { change, expectation }: StraightWrite): StraightAnswer {
   if (isDone(row)) return 'written';
-  const { in_course, missing, changed } = row;
+  const { in_course, missing, changed, outdated } = row;
+  if (change.generation !== undefined && outdated.includes(change.generation)) return 'outdated';
   if (change.versions.some(({ rid, version }) => version > 1 && changed.includes(rid))) return 'changed';
   const inCourse = expectation.outsideCourse.filter((patientId) => in_course.includes(patientId));
   if (inCourse.length > 0) return { inCourse };
@@ -266,7 +279,10 @@ function isRefusal(error: unknown): boolean {
   return error instanceof pg.DatabaseError && /^(22|23|40|54)/.test(error.code ?? '');
 }
 
-function joined(writes: readonly StraightWrite[]): StraightWrite {
+/** Several writes, some of which may have been checked with other profiles than the rest. */
+type JoinedWrite = StraightWrite & { readonly generations: readonly string[] };
+
+function joined(writes: readonly StraightWrite[]): JoinedWrite {
   const added = new SearchColumns();
   const removed = new SearchColumns();
   for (const { change } of writes) {
@@ -285,15 +301,18 @@ function joined(writes: readonly StraightWrite[]): StraightWrite {
       outsideCourse: writes.flatMap(({ expectation }) => expectation.outsideCourse),
       existing: writes.flatMap(({ expectation }) => expectation.existing),
     },
+    generations: [...new Set(writes.flatMap(({ change }) => change.generation ?? []))],
   };
 }
 
-async function run(pool: Pool, clinic: string, { change, expectation }: StraightWrite): Promise<WriteRow> {
+async function run(pool: Pool, clinic: string, write: StraightWrite | JoinedWrite): Promise<WriteRow> {
+  const { change, expectation } = write;
+  const generations = 'generations' in write ? write.generations : generationsOf(change);
   const texts = newTexts(change.added.token, knownTextsOf(pool));
   const { rows } = await pool.query<WriteRow>({
     name: 'record-write',
     text: WRITE,
-    values: writeValues(clinic, change, expectation, texts),
+    values: writeValues(clinic, change, expectation, texts, generations),
   });
   const row = rows[0] as WriteRow;
   if (isDone(row)) texts.remember();
@@ -314,14 +333,32 @@ export async function writeChange(client: PoolClient, clinic: string, change: Ch
     name: 'record-write',
     text: WRITE,
     // Nothing is remembered: the transaction may yet be rolled back.
-    values: writeValues(clinic, change, NOTHING_EXPECTED, newTexts(change.added.token, new Set())),
+    values: writeValues(
+      clinic,
+      change,
+      NOTHING_EXPECTED,
+      newTexts(change.added.token, new Set()),
+      generationsOf(change),
+    ),
   });
-  const { changed } = rows[0] as WriteRow;
+  const { changed, outdated } = rows[0] as WriteRow;
+  if (outdated.length > 0)
+    throw new OtherProfiles('the profiles of the clinic changed since the resources were checked');
   if (changed.length > 0)
     throw new Error(`record-write found ${changed.length} current rows changed under their locks`);
 }
 
-function writeValues(clinic: string, change: Change, expectation: Expectation, texts: NewTexts): unknown[] {
+function generationsOf({ generation }: Change): readonly string[] {
+  return generation === undefined ? [] : [generation];
+}
+
+function writeValues(
+  clinic: string,
+  change: Change,
+  expectation: Expectation,
+  texts: NewTexts,
+  generations: readonly string[],
+): unknown[] {
   const { versions, added, removed, audit, courses } = change;
   const contents = Buffer.from(versions.map((version) => version.content).join(''));
   let at = 1;
@@ -366,5 +403,7 @@ function writeValues(clinic: string, change: Change, expectation: Expectation, t
     textArray(courses.map((course) => course.patientId)),
     textArray(courses.map((course) => course.nextCheckAt)),
     ...rowArrays(removed),
+    booleanArray(versions.map((version) => version.imported === true)),
+    numberArray(generations),
   ];
 }

@@ -1,5 +1,6 @@
 /** From finished drafts to what one statement writes: texts with `meta`, search rows, audit entries. */
 import type { Resource } from '@medplum/fhirtypes';
+import { Failure, issue } from '../fhir/failure.ts';
 import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import type { Draft, RecordParts } from './drafts.ts';
 import {
@@ -49,7 +50,7 @@ export async function assemble(
   const isNew = ({ draft, current, keep }: Settled) => current === undefined && !keep && draft.method !== 'DELETE';
   const rids = (await newRids(settled.filter(isNew).length)).values();
   for (const one of settled) {
-    const version = versionOf(parts, one, rids, now);
+    const version = versionOf(parts, one, rids, context, now);
     if (version === undefined) {
       if (one.current !== undefined) outcome.set(one.draft, { effect: 'unchanged', stored: one.current });
       continue;
@@ -64,7 +65,9 @@ export async function assemble(
     outcome.set(one.draft, { effect, stored: version });
     made.push(madeVersion(one, version, effect));
   }
-  const told = await tell(parts, newRids, provenancesOf(made, context, now), added, now);
+  const told = (await tell(parts, newRids, provenancesOf(made, context, now), added, now)).map((version) =>
+    context.history === undefined ? version : { ...version, imported: true as const },
+  );
   return { outcome, versions: [...parentsFirst(versions, settled), ...told], added, removed };
 }
 
@@ -108,9 +111,34 @@ async function tell(
   });
 }
 
-function versionOf(parts: RecordParts, one: Settled, rids: Iterator<string>, now: Date): NewVersion | undefined {
+function versionOf(
+  parts: RecordParts,
+  one: Settled,
+  rids: Iterator<string>,
+  { history }: TellingContext,
+  now: Date,
+): NewVersion | undefined {
   if (one.keep) return undefined;
-  return one.draft.method === 'DELETE' ? deletion(one, now) : nextVersion(parts, one, rids, now);
+  if (one.draft.method === 'DELETE') return deletion(one, now);
+  const version = nextVersion(parts, one, rids, now);
+  return version === undefined || history === undefined ? version : asHistory(one, version);
+}
+
+/**
+ * EHRs are not told of history from elsewhere, nor of what the rules find in it. A finding that they may have been told of
+ * is another matter: it must not stay there as it was.
+ *
+ * @throws Failure `conflict` where it would overwrite what was written or deleted here
+ */
+function asHistory({ draft, current, byService }: Settled, version: NewVersion): NewVersion {
+  const isLive = current !== undefined && !current.imported;
+  if (!isLive) return { ...version, imported: true };
+  if (byService === true) return version;
+  const what = current.deleted
+    ? 'was deleted here'
+    : `was written here (version ${current.version}) and says something else`;
+  const diagnostics = `${draft.type}/${current.id} ${what}: an import does not overwrite it. Leave it out, or write it through the API.`;
+  throw new Failure('conflict', issue('conflict', diagnostics, draft.place));
 }
 
 function deletion({ draft, current }: Settled, now: Date): NewVersion | undefined {

@@ -10,15 +10,27 @@ import { Failure, issue } from '../fhir/failure.ts';
 import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import { IDEMPOTENCY_KEY } from '../kap/codes.ts';
 import { labelled } from '../kap/labels.ts';
-import type { RecordParts } from './drafts.ts';
+import { type ProfileSet, withoutVersion } from './clinic-profiles.ts';
+import { errorsIn, type RecordParts } from './drafts.ts';
 import type { MetaChange } from './meta-change.ts';
 import type { WriteContext } from './record.ts';
 import { addDifference, SearchColumns } from './search-rows.ts';
-import type { CurrentRow, RecordStore, UnitOfWork } from './store.ts';
+import { type CurrentRow, OtherProfiles, type RecordStore, type UnitOfWork } from './store.ts';
 
-/** The meta that then stands. @throws Failure `not-found`, `deleted`, `business-rule` (labels that contradict R-22) */
-export function changeMeta(parts: RecordParts, request: MetaChange, context: WriteContext): Promise<Meta> {
-  return parts.store.transaction((unit) => inUnit(parts, unit, request, context));
+/**
+ * The meta that then stands.
+ *
+ * @throws Failure `not-found`, `deleted`, `business-rule` (labels that contradict R-22, a profile that is not met)
+ */
+export async function changeMeta(parts: RecordParts, request: MetaChange, context: WriteContext): Promise<Meta> {
+  for (;;) {
+    const set = await parts.profiles.latest();
+    try {
+      return await parts.store.transaction((unit) => inUnit(parts, set, unit, request, context));
+    } catch (error) {
+      if (!(error instanceof OtherProfiles)) throw error;
+    }
+  }
 }
 
 /** Values of one summary at most. */
@@ -40,12 +52,19 @@ export async function metaInUse(store: RecordStore, types: readonly string[]): P
   return all;
 }
 
-async function inUnit(parts: RecordParts, unit: UnitOfWork, request: MetaChange, context: WriteContext): Promise<Meta> {
+async function inUnit(
+  parts: RecordParts,
+  set: ProfileSet,
+  unit: UnitOfWork,
+  request: MetaChange,
+  context: WriteContext,
+): Promise<Meta> {
   const { type, id, version } = request;
   const [, [current]] = await Promise.all([unit.lockPatients([], [{ type, id }]), unit.lockCurrent([{ type, id }])]);
   const content = await contentOf(unit, request, current);
   const resource = parseJson(content) as Resource;
   const meta = allowed(resource, request);
+  requireProfiles(set, { ...resource, meta }, request);
   const text = stringifyJson(keepDigits(resource, { ...resource, meta }));
   if (current === undefined || text === content) return meta;
 
@@ -73,9 +92,27 @@ async function inUnit(parts: RecordParts, unit: UnitOfWork, request: MetaChange,
   );
   await Promise.all([
     unit.replaceMeta(current.rid, entity.version, text),
-    unit.write({ versions: [], added, removed, audit: [audit], courses: [] }),
+    unit.write({ versions: [], added, removed, audit: [audit], courses: [], generation: set.generation }),
   ]);
   return meta;
+}
+
+/** To add a profile is to claim it. @throws Failure `business-rule` where it is known here and not met */
+function requireProfiles(set: ProfileSet, resource: Resource, { change, meta, place }: MetaChange): void {
+  if (change === 'delete' || meta.profile === undefined) return;
+  const claimed = new Set(meta.profile.map(withoutVersion));
+  const unmet = errorsIn(set, resource, resource.resourceType).filter(
+    ({ profile }) => profile !== undefined && claimed.has(withoutVersion(profile)),
+  );
+  if (unmet.length === 0) return;
+  throw new Failure(
+    'business-rule',
+    unmet.map((each) => ({
+      ...each,
+      diagnostics: `${each.diagnostics} (${each.expression ?? resource.resourceType} of the stored resource)`,
+      expression: `${place}.profile`,
+    })),
+  );
 }
 
 async function contentOf(unit: UnitOfWork, { type, id, version }: MetaChange, current: CurrentRow | undefined) {

@@ -1,7 +1,7 @@
 /** A write request on its way through the record, and what the record is made of. */
 import type { Resource } from '@medplum/fhirtypes';
-import type { Issue } from '../fhir/failure.ts';
 import type { SearchValueSink } from '../fhir/search-values.ts';
+import type { ClinicProfiles, ProfileSet } from './clinic-profiles.ts';
 import type { WriteRequest } from './record.ts';
 import type { Criterion, RecordStore, ResourceKey } from './store.ts';
 
@@ -9,8 +9,7 @@ import type { Criterion, RecordStore, ResourceKey } from './store.ts';
 export type RecordParts = {
   readonly clinic: string;
   readonly store: RecordStore;
-  /** All that is wrong with a resource, with places that begin with `place`. */
-  readonly validate: (resource: unknown, place: string) => readonly Issue[];
+  readonly profiles: ClinicProfiles;
   readonly extract: (resource: Resource, sink: SearchValueSink) => void;
   readonly patientIdOf: (resource: Resource) => string | null;
   /** Whether the element at this JSON path of a resource is of type uri, url, oid or uuid. */
@@ -37,6 +36,8 @@ export type Draft = {
 export type ConditionalReference = Criterion & { readonly reference: string; readonly place: string };
 
 export type Prepared = {
+  /** What the drafts were checked with, and what patches will be. */
+  readonly set: ProfileSet;
   readonly drafts: readonly Draft[];
   readonly conditional: readonly ConditionalReference[];
   /** Local resources that are referred to and not written here. */

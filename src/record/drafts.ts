@@ -6,11 +6,14 @@ import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue, refusalOf } from '../fhir/failure.ts';
 import { keepDigits } from '../fhir/json.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
+import { type Beside, besides } from '../fhir/validation/beside.ts';
 import { EXTENSION } from '../kap/codes.ts';
 import { isPsychotherapyNote, labelled, psychotherapyNotesAmong } from '../kap/labels.ts';
 import { policyIssues } from '../kap/policy.ts';
+import type { ProfileSet } from './clinic-profiles.ts';
 import type { Draft, Prepared, RecordParts } from './draft.ts';
 import { collectReferences, fullUrlsOf } from './links.ts';
+import { type History, refusedByProfiles, withoutMark } from './profile-rules.ts';
 import type { WriteRequest } from './record.ts';
 
 export type { ConditionalReference, Draft, Prepared, RecordParts } from './draft.ts';
@@ -21,28 +24,91 @@ export type { ConditionalReference, Draft, Prepared, RecordParts } from './draft
  * A unit of work of several requests states a linked graph, so each of its references must lead somewhere: to another
  * entry, to a stored resource, or out of this service. A single write may refer to what is not here yet.
  *
- * @throws Failure `invalid` (no valid FHIR) or `business-rule` (invariants and the clinic's rules alone), with every issue
+ * @param set of the profiles that the resources are held to
+ * @throws Failure `invalid` (no valid FHIR) or `business-rule` (invariants, profiles and the clinic's rules alone), with
+ * every issue
  */
-export function prepare(parts: RecordParts, requests: readonly WriteRequest[]): Prepared {
+export function prepare(
+  parts: RecordParts,
+  requests: readonly WriteRequest[],
+  set: ProfileSet,
+  history?: History,
+): Prepared {
   const issues: Issue[] = [];
   const wellFormed: Draft[] = [];
+  const door: Door = { parts, set, beside: besideOf(requests) };
+  const unmet = new Map<Draft, readonly Issue[]>();
   const drafts = requests.map((request) => {
     const found: Issue[] = [];
-    const draft = draftOf(parts, request, found);
-    if (!found.some(({ code }) => code === 'structure' || code === 'required')) wellFormed.push(draft);
-    issues.push(...found);
+    const draft = draftOf(door, request, found);
+    const ofProfiles = found.filter(isOfProfile);
+    if (ofProfiles.length > 0) unmet.set(draft, ofProfiles);
+    const ofFhir = ofProfiles.length === 0 ? found : found.filter((each) => !isOfProfile(each));
+    if (!ofFhir.some(({ code }) => code === 'structure' || code === 'required')) wellFormed.push(draft);
+    issues.push(...ofFhir);
     return draft;
   });
   // The clinic's rules read resources of the right shape; what they find is said together with the rest.
   const broken = clinicRuleIssues(wellFormed, wellFormed);
+  for (const [draft, found] of unmet) {
+    issues.push(...refusedByProfiles(draft, onceLabelled(door, draft, found), set, history));
+  }
   if (issues.length > 0) throw new Failure(refusalOf(issues), [...issues, ...broken]);
   if (broken.length > 0) throw new Failure('business-rule', broken);
   const byFullUrl = fullUrlsOf(drafts, parts.baseUrls);
   const linked = collectReferences(parts, drafts, byFullUrl);
-  return { drafts, byFullUrl, ...linked };
+  return { set, drafts, byFullUrl, ...linked };
 }
 
-function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Draft {
+/**
+ * Looks again at drafts that were checked with another set of profiles. Those of patches are looked at when they are made.
+ *
+ * @throws Failure `business-rule` with every issue
+ */
+export function prepareAgain(prepared: Prepared, set: ProfileSet, history?: History): Prepared {
+  const { drafts } = prepared;
+  const requests = drafts.map(({ request, resource }) => (resource === undefined ? request : { ...request, resource }));
+  const beside = besideOf(requests);
+  const issues = drafts.flatMap((draft) => {
+    if (draft.resource === undefined) return [];
+    const found = errorsIn(set, draft.resource, draft.place, besideDraft(draft.request, beside)).filter(isOfProfile);
+    return refusedByProfiles(draft, found, set, history);
+  });
+  if (issues.length > 0) throw new Failure('business-rule', issues);
+  return { ...prepared, set };
+}
+
+/** What resources are checked with when they come in. */
+type Door = { readonly parts: RecordParts; readonly set: ProfileSet; readonly beside: Beside | undefined };
+
+function isOfProfile({ profile }: Issue): boolean {
+  return profile !== undefined;
+}
+
+/** The resources of a unit of work may refer to each other. */
+function besideOf(requests: readonly WriteRequest[]): Beside | undefined {
+  if (requests.length < 2) return undefined;
+  return besides(
+    requests.flatMap(({ resource, fullUrl }) =>
+      resource === undefined ? [] : [{ resource, ...(fullUrl === undefined ? {} : { fullUrl }) }],
+    ),
+  );
+}
+
+function besideDraft({ fullUrl }: WriteRequest, beside: Beside | undefined): CheckedBeside {
+  return { ...(beside === undefined ? {} : { beside }), ...(fullUrl === undefined ? {} : { fullUrl }) };
+}
+
+type CheckedBeside = { readonly beside?: Beside; readonly fullUrl?: string };
+
+/** A profile may ask for the labels that the clinic's rules have put on by now. */
+function onceLabelled({ set, beside }: Door, draft: Draft, found: readonly Issue[]): readonly Issue[] {
+  const { request, resource, place } = draft;
+  if (resource === undefined || resource === request.resource) return found;
+  return errorsIn(set, resource, place, besideDraft(request, beside)).filter(isOfProfile);
+}
+
+function draftOf({ parts, set, beside }: Door, request: WriteRequest, issues: Issue[]): Draft {
   const { method, type, place } = request;
   const draft: Draft = { request, method, type, place, id: request.id, resource: undefined };
   if (type === 'AuditEvent') {
@@ -53,10 +119,10 @@ function draftOf(parts: RecordParts, request: WriteRequest, issues: Issue[]): Dr
   }
   // What a patch makes is known when the current version is.
   if (method === 'DELETE' || method === 'PATCH') return draft;
-  issues.push(...errorsIn(parts, request.resource, place));
+  issues.push(...errorsIn(set, request.resource, place, besideDraft(request, beside)));
   issues.push(...mismatches(request, request.resource));
   if (method === 'PUT') issues.push(...subsetIssues(request.resource, place));
-  draft.resource = request.resource;
+  draft.resource = request.resource && withoutMark(request.resource);
   if (method === 'POST' && request.ifNoneExist === undefined) draft.id = uuidv7(parts.now());
   return draft;
 }
@@ -77,8 +143,13 @@ function subsetIssues(resource: Resource | undefined, place: string): Issue[] {
 }
 
 /** Everything that refuses a resource; what is only worth a warning does not. */
-export function errorsIn(parts: RecordParts, resource: unknown, place: string): Issue[] {
-  return parts.validate(resource, place).filter(({ severity }) => severity !== 'warning');
+export function errorsIn(
+  { validator }: ProfileSet,
+  resource: unknown,
+  place: string,
+  among: CheckedBeside = {},
+): Issue[] {
+  return validator.check(resource, { place, ...among }).filter(({ severity }) => severity !== 'warning');
 }
 
 /**

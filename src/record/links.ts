@@ -68,7 +68,7 @@ export function collectReferences(
   const written = new Set(known.map(({ type, id }) => `${type}/${id}`));
   const deleted = new Set(known.filter(({ method }) => method === 'DELETE').map(({ type, id }) => `${type}/${id}`));
   const isOfBundle = among.some(({ place }) => place.startsWith('Bundle'));
-  const isGraph = among.length > 1 || (isOfBundle && !among.some(({ request }) => request.alone));
+  const isGraph = !among.some(({ request }) => request.alone) && (among.length > 1 || isOfBundle);
   for (const draft of drafts) {
     if (!hasOwnReferences(draft)) continue;
     rewriteReferences(

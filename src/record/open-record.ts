@@ -2,12 +2,16 @@
 import type { Resource } from '@medplum/fhirtypes';
 import type { Definitions } from '../fhir/definitions.ts';
 import { elementTypeAt } from '../fhir/element-type.ts';
+import { furtherSearchParameters } from '../fhir/further-search-parameters.ts';
+import { shippedProfiles } from '../fhir/profiles/shipped.ts';
 import { type SearchExtractors, searchExtractors } from '../fhir/search-extractors.ts';
 import { type SearchParameterRegistry, searchParameterRegistry } from '../fhir/search-parameters.ts';
 import type { SearchValueSink } from '../fhir/search-values.ts';
-import { US_CORE_SEARCH_PARAMETERS } from '../fhir/us-core-search-parameters.ts';
+import { validatorCache } from '../fhir/validation/code-cache.ts';
 import { createValidator, type Validator } from '../fhir/validation/validator.ts';
+import type { ClinicProfiles, ProfileCompiler } from './clinic-profiles.ts';
 import type { RecordParts } from './drafts.ts';
+import { profileCompiler } from './profile-compiler.ts';
 import type { RecordStore } from './store.ts';
 
 /** What is compiled from the definitions, once for all clinics of a process. */
@@ -15,19 +19,30 @@ export type FhirParts = {
   readonly definitions: Definitions;
   readonly registry: SearchParameterRegistry;
   readonly extractors: SearchExtractors;
+  /** With our own guide. */
   readonly validator: Validator;
+  readonly profiles: ProfileCompiler;
 };
 
 /** Cheap: each type is compiled when it is first used. */
 export function fhirParts(definitions: Definitions): FhirParts {
-  const registry = searchParameterRegistry(definitions, US_CORE_SEARCH_PARAMETERS);
-  return { definitions, registry, extractors: searchExtractors(registry), validator: createValidator(definitions) };
+  const registry = searchParameterRegistry(definitions, furtherSearchParameters());
+  const cache = validatorCache();
+  const validator = createValidator(definitions, shippedProfiles(), cache);
+  return {
+    definitions,
+    registry,
+    extractors: searchExtractors(registry),
+    validator,
+    profiles: profileCompiler(definitions, validator, cache),
+  };
 }
 
 export type RecordOptions = {
   readonly clinic: string;
   readonly store: RecordStore;
   readonly fhir: FhirParts;
+  readonly profiles: ClinicProfiles;
   readonly baseUrls: readonly string[];
   readonly now?: () => Date;
   /** Called after each commit. */
@@ -37,13 +52,14 @@ export type RecordOptions = {
 /** @see https://hl7.org/fhir/R4/http.html#trules */
 const LINK_TYPES: ReadonlySet<string> = new Set(['uri', 'url', 'oid', 'uuid']);
 
-export function recordParts({ clinic, store, fhir, baseUrls, now, committed }: RecordOptions): RecordParts {
-  const { extractors, validator } = fhir;
+export function recordParts(options: RecordOptions): RecordParts {
+  const { clinic, store, fhir, profiles, baseUrls, now, committed } = options;
+  const { extractors } = fhir;
   return {
     clinic,
     store,
     baseUrls,
-    validate: (resource: unknown, place: string) => validator.validate(resource, place),
+    profiles,
     extract: (resource: Resource, sink: SearchValueSink) =>
       extractors.extractorFor(resource.resourceType)(resource, sink),
     patientIdOf: (resource: Resource) => extractors.patientIdOf(resource.resourceType)(resource),

@@ -5,11 +5,13 @@
  * @see https://hl7.org/fhir/R4/http.html#patch
  */
 import type { Resource } from '@medplum/fhirtypes';
-import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import { Failure, type Issue, issue, refusalOf } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
+import type { ProfileSet } from './clinic-profiles.ts';
 import { applyClinicRules, type Draft, errorsIn, type Prepared, type RecordParts } from './drafts.ts';
 import { collectReferences } from './links.ts';
+import { withoutMark } from './profile-rules.ts';
 import { Refusals } from './refusals.ts';
 import type { CurrentRow } from './store.ts';
 
@@ -28,7 +30,7 @@ export type Patched = {
  */
 export function applyPatches(
   parts: RecordParts,
-  { drafts, byFullUrl }: Prepared,
+  { set, drafts, byFullUrl }: Prepared,
   currentOf: (draft: Draft) => CurrentRow | undefined,
 ): Patched {
   const patched = drafts.filter(({ method }) => method === 'PATCH');
@@ -43,9 +45,10 @@ export function applyPatches(
     const { resourceType, id } = current;
     const result = refusals.collect(() => applied(draft, current));
     if (result === undefined) continue;
-    const found = faultsOf(parts, result.value, resourceType, id);
-    refusals.add('invalid', ...found.map((each) => placed(each, draft)));
-    draft.resource = result.value as Resource;
+    const made = withoutMark(result.value as Resource);
+    const found = faultsOf(set, made, resourceType, id);
+    refusals.add(kindOf(found), ...found.map((each) => placed(each, draft)));
+    draft.resource = made;
   }
   refusals.throwIfAny();
   applyClinicRules(patched, drafts);
@@ -81,9 +84,14 @@ function present({ type, place }: Draft, current: CurrentRow | undefined): Curre
   throw new Failure('deleted', issue('deleted', `This ${type} was deleted; a patch cannot revive it.`, place));
 }
 
+/** What a patch makes that R4 does not allow is no patch; what a profile does not allow is a rule that it breaks. */
+function kindOf(found: readonly Issue[]): 'invalid' | 'business-rule' {
+  return found.every(({ profile }) => profile !== undefined) ? refusalOf(found) : 'invalid';
+}
+
 /** All that is wrong with the result; version and time of change are the service's own to set, whatever it says. */
-function faultsOf(parts: RecordParts, result: unknown, type: string, id: string | undefined): Issue[] {
-  const issues = errorsIn(parts, result, type);
+function faultsOf(set: ProfileSet, result: unknown, type: string, id: string | undefined): Issue[] {
+  const issues = errorsIn(set, result, type);
   const { resourceType, id: newId } = (result ?? {}) as { resourceType?: unknown; id?: unknown };
   if (resourceType !== type) issues.push(issue('invalid', 'A patch cannot change the type.', `${type}.resourceType`));
   if (newId !== id) {

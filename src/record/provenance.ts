@@ -172,7 +172,9 @@ function acceptProvenance(parts: RecordParts, text: string): StatedProvenance {
     id?: string;
   };
   const whole = { ...stated, target: [{ display: 'filled in' }] } as Provenance;
-  const issues: Issue[] = parts.validate(whole, 'Provenance').filter(({ severity }) => severity !== 'warning');
+  const { validator } = parts.profiles.current();
+  const found = validator.check(whole, { place: 'Provenance' });
+  const issues: Issue[] = found.filter(({ severity }) => severity !== 'warning');
   rewriteReferences(whole, (reference, place) => localReference(parts, reference, place, issues), 'Provenance');
   if (issues.length > 0) throw new Failure('invalid', issues);
   if (given.recorded !== undefined) return stated;

@@ -11,6 +11,7 @@ import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
 import type { MetaChange } from './meta-change.ts';
+import type { History } from './profile-rules.ts';
 
 /** One version of one resource, as it is stored and served. */
 export type StoredResource = {
@@ -44,7 +45,7 @@ export type WriteRequest = {
   readonly resource?: Resource;
   /** PATCH: what is to become of the current version. */
   readonly patch?: ResourcePatch;
-  /** An entry of a batch: like a single write, it may refer to what is not here yet. */
+  /** An entry of a batch, a line of an import: like a single write, it may refer to what is not here yet. */
   readonly alone?: true;
   /** fullUrl of a bundle entry, which other entries may refer to. */
   readonly fullUrl?: string;
@@ -138,4 +139,6 @@ export type WriteContext = AuditContext & {
   readonly audited?: (eventId: string) => void;
   /** The header X-Provenance: who changed what, in the words of the caller (provenance.ts). */
   readonly provenance?: string;
+  /** It brings history from elsewhere: profiles are held to by policy, and EHRs are not told (decision 0083). */
+  readonly history?: History;
 };

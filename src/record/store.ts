@@ -7,6 +7,7 @@ import type { AuditRow } from '../audit/event.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
+import type { NewPackage, StoredPackage, Strictness } from './packages.ts';
 import type { EverythingPage, HistoryPage, SearchPage, SearchText, StoredResource } from './record.ts';
 import type { SearchColumns } from './search-rows.ts';
 
@@ -17,6 +18,8 @@ export type CurrentRow = StoredResource & {
   readonly rid: string;
   /** Another one as soon as anything of the row has changed; only where it was read without a lock. */
   readonly seen?: string;
+  /** The version came as history from elsewhere. */
+  readonly imported: boolean;
 };
 
 /** One version to append. Version 1 is a new resource. */
@@ -26,6 +29,8 @@ export type NewVersion = StoredResource & {
   readonly seen?: string;
   /** What an EHR is told: the new state, or that the entry was a mistake. */
   readonly intent: 'put' | 'entered-in-error';
+  /** It comes as history from elsewhere: its deliveries are withheld. */
+  readonly imported?: true;
 };
 
 /** Everything one unit of work writes. */
@@ -37,7 +42,17 @@ export type Change = {
   readonly audit: readonly AuditRow[];
   /** Patients who are in a course from now on, and when their rules must be looked at again. */
   readonly courses: readonly { readonly patientId: string; readonly nextCheckAt: string | null }[];
+  /** Of the set of profiles that the resources were checked with: under another one they are not written. */
+  readonly generation?: string;
 };
+
+/**
+ * Thrown where the clinic's profiles have changed since the resources were checked; nothing is written. They are to be
+ * checked again.
+ */
+export class OtherProfiles extends Error {
+  override readonly name = 'OtherProfiles';
+}
 
 /** What must hold for a change to be written without looking anything up first. */
 export type Expectation = {
@@ -49,11 +64,12 @@ export type Expectation = {
 
 /**
  * What became of a write without locks; nothing is written but for `written`. `inCourse`: the rules must be evaluated
- * first. `changed`: a current row is not what it was when it was read.
+ * first. `changed`: a current row is not what it was when it was read. `outdated`: the clinic's profiles have changed.
  */
 export type StraightAnswer =
   | 'written'
   | 'changed'
+  | 'outdated'
   | { readonly inCourse: readonly string[] }
   | { readonly missing: readonly ResourceKey[] };
 
@@ -92,7 +108,17 @@ export type UnitOfWork = {
   roles(references: readonly string[]): Promise<readonly string[]>;
   /** Texts of the PlanDefinitions with these canonicals (url, or url|version): of whichever version of the resource had it. */
   planDefinitions(canonicals: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** @throws OtherProfiles */
   write(change: Change): Promise<void>;
+  /** The packages of profiles that the clinic has loaded; other units of work wait with theirs until this one ends. */
+  lockPackages(): Promise<readonly StoredPackage[]>;
+  addPackage(added: NewPackage): Promise<void>;
+  /** @param profiles canonicals without version that are known no more: their policies go, too */
+  removePackage(name: string, version: string, profiles: readonly string[]): Promise<void>;
+  /** Null: back to what holds where nothing is said. */
+  setPolicy(profile: string, strictness: Strictness | null, by: string): Promise<void>;
+  /** An audit entry beside those of the change. */
+  audit(row: AuditRow): Promise<void>;
   /** An older version of a resource. */
   version(rid: string, version: number): Promise<{ readonly deleted: boolean; readonly content: string } | undefined>;
   /** Puts a text in the place of a version's; it may differ in tags, labels and profiles alone. */

@@ -17,12 +17,16 @@ import { linkEntries, missingReferences } from './links.ts';
 import { applyPatches } from './patched.ts';
 import type { TellingContext } from './provenance.ts';
 import type { WriteResult } from './record.ts';
-import type { CurrentRow, RecordStore, StraightAnswer } from './store.ts';
+import { type CurrentRow, OtherProfiles, type RecordStore, type StraightAnswer } from './store.ts';
 import { changeOf, resultsOf, settleAll } from './write-change.ts';
 
 const ATTEMPTS = 3;
 
-/** Undefined when it has to be written under locks after all; the drafts are then as they were. */
+/**
+ * Undefined when it has to be written under locks after all; the drafts are then as they were.
+ *
+ * @throws OtherProfiles
+ */
 export async function writeStraight(
   parts: RecordParts,
   prepared: Prepared,
@@ -46,8 +50,9 @@ export async function writeStraight(
   };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const results = await attemptStraight(parts, prepared, context);
-    if (results !== 'changed' && results !== 'locks') return results;
+    if (typeof results !== 'string') return results;
     restore();
+    if (results === 'outdated') throw new OtherProfiles('the profiles changed since the resources were checked');
     if (results === 'locks') return undefined;
     refuseLostRace(drafts);
   }
@@ -61,8 +66,8 @@ async function attemptStraight(
   parts: RecordParts,
   prepared: Prepared,
   context: TellingContext,
-): Promise<readonly WriteResult[] | 'changed' | 'locks'> {
-  const { drafts, byFullUrl } = prepared;
+): Promise<readonly WriteResult[] | 'changed' | 'locks' | 'outdated'> {
+  const { set, drafts, byFullUrl } = prepared;
   const { store } = parts;
   const rows = await currentRows(store, drafts);
   const rowOf = ({ type, id }: Draft) => rows.get(`${type}/${id}`);
@@ -91,10 +96,10 @@ async function attemptStraight(
   }
   const known = coursesKnown(store);
   for (const patientId of outsideCourse) if (known.has(patientId)) return 'locks';
-  const change = { ...changeOf(drafts, assembled, context, now), courses: [] };
+  const change = { ...changeOf(drafts, assembled, context, now), courses: [], generation: set.generation };
   const answer = await store.writeStraight(change, { outsideCourse: [...outsideCourse], existing }).catch(lostRace);
   if (answer === 'written') return resultsOf(drafts, assembled);
-  if (answer === 'changed') return 'changed';
+  if (typeof answer === 'string') return answer;
   if ('missing' in answer) throw missingReferences({ existing }, answer.missing);
   remember(known, answer.inCourse);
   return 'locks';

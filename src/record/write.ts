@@ -23,27 +23,66 @@ import {
   stillMet,
 } from './conditions.ts';
 import { evaluateCourses } from './courses.ts';
-import { type Draft, type Prepared, prepare, type RecordParts } from './drafts.ts';
+import { type Draft, type Prepared, prepare, prepareAgain, type RecordParts } from './drafts.ts';
 import { linkEntries, missingReferences } from './links.ts';
 import { applyPatches } from './patched.ts';
 import { type TellingContext, telling } from './provenance.ts';
 import type { WriteContext, WriteRequest, WriteResult } from './record.ts';
-import type { CurrentRow, UnitOfWork } from './store.ts';
+import { type CurrentRow, OtherProfiles, type UnitOfWork } from './store.ts';
 import { writeStraight } from './straight.ts';
 import { changeOf, resultsOf, settleAll } from './write-change.ts';
+
+/** What is to commit together with the resources; tried again with them. */
+export type Alongside = {
+  /** Looks at what must hold, under locks of its own. */
+  before(unit: UnitOfWork): Promise<void>;
+  after(unit: UnitOfWork): Promise<void>;
+};
 
 /** @see ClinicRecord.write */
 export async function write(
   parts: RecordParts,
   requests: readonly WriteRequest[],
   context: WriteContext,
+  alongside?: Alongside,
 ): Promise<readonly WriteResult[]> {
-  const prepared = prepare(parts, requests);
+  let prepared = await accepted(parts, requests, context);
   requireSearches(prepared, context);
   const told = telling(parts, context);
-  const results = (await writeStraight(parts, prepared, told)) ?? (await writeLocked(parts, prepared, told));
-  parts.committed();
-  return results;
+  for (let left = ATTEMPTS; ; left -= 1) {
+    try {
+      const straight = alongside === undefined ? await writeStraight(parts, prepared, told) : undefined;
+      const results = straight ?? (await writeLocked(parts, prepared, told, alongside));
+      parts.committed();
+      return results;
+    } catch (error) {
+      if (!(error instanceof OtherProfiles)) throw error;
+      if (left === 1) throw unsettled(error);
+      prepared = prepareAgain(prepared, await parts.profiles.latest(), context.history);
+    }
+  }
+}
+
+/** Nobody is refused by profiles that are in force no more: whom they refuse is looked at with those of now. */
+async function accepted(
+  parts: RecordParts,
+  requests: readonly WriteRequest[],
+  { history }: WriteContext,
+): Promise<Prepared> {
+  const set = parts.profiles.current();
+  try {
+    return prepare(parts, requests, set, history);
+  } catch (error) {
+    const isOfProfiles = error instanceof Failure && error.issues.some(({ profile }) => profile !== undefined);
+    const latest = isOfProfiles ? await parts.profiles.latest() : set;
+    if (latest === set) throw error;
+    return prepare(parts, requests, latest, history);
+  }
+}
+
+function unsettled(cause: Error): Failure {
+  const diagnostics = 'The profiles of the clinic are being changed. Send the request again.';
+  return new Failure('transient', issue('transient', diagnostics), { cause });
 }
 
 function requireSearches({ drafts, conditional }: Prepared, { requireSearch }: WriteContext): void {
@@ -67,15 +106,22 @@ async function writeLocked(
   parts: RecordParts,
   prepared: Prepared,
   context: TellingContext,
+  alongside: Alongside | undefined,
 ): Promise<readonly WriteResult[]> {
   const texts = prepared.drafts.map(({ resource }) => resource && stringifyJson(resource));
   for (let attempt = 1; ; attempt++) {
     try {
-      return await parts.store.transaction((unit) => attemptLocked(parts, unit, prepared, context));
+      return await parts.store.transaction(async (unit) => {
+        await alongside?.before(unit);
+        const results = await attemptLocked(parts, unit, prepared, context);
+        await alongside?.after(unit);
+        return results;
+      });
     } catch (error) {
       const code = (error as { code?: unknown }).code;
-      if (typeof code !== 'string' || !RETRYABLE.has(code)) throw error;
-      if (attempt === ATTEMPTS) {
+      const isRace = typeof code === 'string' && RETRYABLE.has(code);
+      if (!isRace && !(error instanceof OtherProfiles)) throw error;
+      if (isRace && attempt === ATTEMPTS) {
         const diagnostics = 'Other requests changed the same resources at the same time. Send the request again.';
         throw new Failure('conflict', issue('conflict', diagnostics), { cause: error });
       }
@@ -83,6 +129,7 @@ async function writeLocked(
         const text = texts[i];
         draft.resource = text === undefined ? undefined : (parseJson(text) as Resource);
       });
+      if (!isRace) throw error;
     }
   }
 }
@@ -133,7 +180,8 @@ async function attemptLocked(
   const settled = settleAll(drafts, identities, current);
   const evaluated = await evaluateCourses(parts, unit, settled, inCourse, now);
   const assembled = await assemble(parts, unit.newRids, [...settled, ...evaluated.settled], context, now);
-  await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses });
+  const { generation } = prepared.set;
+  await unit.write({ ...changeOf(drafts, assembled, context, now), courses: evaluated.courses, generation });
   return resultsOf(drafts, assembled);
 }
 

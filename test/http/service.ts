@@ -66,6 +66,7 @@ export async function startTestService(options: ServiceOptions = {}): Promise<Te
     tokens: createTokenVerifier(keys, BASE, now),
     courses: createCourseReader(clinic.parts.store),
     terminology: terminologyOf(pool),
+    profiles: clinic.parts.profiles,
   };
   const log: string[] = [];
   const app = createApp({

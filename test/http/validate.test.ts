@@ -84,11 +84,11 @@ test('warnings are given for what is allowed and yet doubtful', async () => {
   };
   expect(found(await sent('Observation/$validate', doubtful))).toEqual([
     200,
-    'warning not-supported Observation.meta.profile[0]',
+    'warning invariant Observation',
     'warning code-invalid Observation.dataAbsentReason',
+    'warning not-supported Observation.meta.profile[0]',
     'warning code-invalid Observation.category[0].coding[0]',
     'warning code-invalid Observation.interpretation[0].coding[0]',
-    'warning invariant Observation',
   ]);
 });
 

@@ -1,6 +1,8 @@
 /** A clinic's record on a database of its own, joined as the service joins it. */
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { profileStore } from '../../src/postgres/profiles.ts';
 import { createRecordStore } from '../../src/postgres/record-store.ts';
+import { openClinicProfiles } from '../../src/record/clinic-profiles.ts';
 import { createRecord } from '../../src/record/create-record.ts';
 import type { RecordParts } from '../../src/record/drafts.ts';
 import { fhirParts, recordParts } from '../../src/record/open-record.ts';
@@ -27,7 +29,8 @@ export async function openTestClinic(now?: () => Date): Promise<TestClinic> {
     cursorKey: Buffer.alloc(32, 7),
     registry: fhir.registry,
   });
-  const parts = recordParts({ clinic: 'default', store, fhir, baseUrls: [BASE], ...(now ? { now } : {}) });
+  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles);
+  const parts = recordParts({ clinic: 'default', store, fhir, profiles, baseUrls: [BASE], ...(now ? { now } : {}) });
   return { database, parts, record: createRecord(parts) };
 }
 

@@ -1,8 +1,9 @@
 /**
  * `$validate`: would this resource be taken, and what is wrong with it.
  *
- * Answered 200 with all findings whenever it could be checked. With a mode, what the interaction would refuse is found by
- * going through it up to the moment before it writes: ids, versions, references, the clinic's rules.
+ * Answered 200 with all findings whenever it could be checked: by R4, by the profiles that are asked for and by those that
+ * the resource, and the resources inside it, claim. With a mode, what the interaction would refuse is found by going
+ * through it up to the moment before it writes: ids, versions, references, the clinic's rules.
  *
  * @see https://hl7.org/fhir/R4/resource-operation-validate.html
  */
@@ -12,6 +13,8 @@ import type { Definitions } from '../../fhir/definitions.ts';
 import { Failure, type FailureCode, type Issue, issue } from '../../fhir/failure.ts';
 import { operationOutcome } from '../../fhir/outcome.ts';
 import { adviceOn } from '../../fhir/validation/advice.ts';
+import { type ProfileSet, withoutVersion } from '../../record/clinic-profiles.ts';
+import { packageKey } from '../../record/packages.ts';
 import type { WriteRequest } from '../../record/record.ts';
 import type { FhirRequest } from '../exchange.ts';
 import { writeContext } from '../rest/written.ts';
@@ -19,13 +22,7 @@ import { instanceOf } from './operation.ts';
 import type { Given } from './operation-parameters.ts';
 import type { Operation, OperationResult } from './operation-routes.ts';
 
-export type ValidateParts = {
-  readonly definitions: Definitions;
-  /** All that is wrong with a resource, with places that begin with `place`. */
-  readonly validate: (resource: unknown, place: string) => readonly Issue[];
-};
-
-export function validateOperation(parts: ValidateParts): Operation {
+export function validateOperation(definitions: Definitions): Operation {
   return {
     code: 'validate',
     definition: 'http://hl7.org/fhir/OperationDefinition/Resource-validate',
@@ -36,7 +33,7 @@ export function validateOperation(parts: ValidateParts): Operation {
       { name: 'mode', types: ['code'] },
       { name: 'profile', types: ['uri'], max: '*' },
     ],
-    handle: (request, given) => validated(request, given, parts),
+    handle: (request, given) => validated(request, given, definitions),
   };
 }
 
@@ -46,12 +43,14 @@ const MODES: readonly string[] = ['create', 'update', 'delete', 'profile'];
 /** The resource to look at and where it stands in the request. */
 type Subject = { readonly resource: Resource; readonly place: string; readonly patientId: string | null };
 
-async function validated(request: FhirRequest, given: Given, parts: ValidateParts): Promise<OperationResult> {
+async function validated(request: FhirRequest, given: Given, definitions: Definitions): Promise<OperationResult> {
   const mode = modeOf(given);
   requireScope(request, mode);
   const subject = mode === 'delete' ? undefined : await subjectOf(request, given);
   const issues =
-    subject === undefined ? await deletionIssues(request) : await resourceIssues(request, given, subject, mode, parts);
+    subject === undefined
+      ? await deletionIssues(request)
+      : await resourceIssues(request, given, subject, mode, definitions);
   // Of a stored resource something is shown by what is wrong with it.
   const patients = subject?.patientId == null ? [] : [subject.patientId];
   return { body: JSON.stringify(operationOutcome(issues)), patients };
@@ -97,45 +96,81 @@ async function resourceIssues(
   given: Given,
   subject: Subject,
   mode: Mode | undefined,
-  parts: ValidateParts,
+  definitions: Definitions,
 ): Promise<readonly Issue[]> {
   const { resource, place } = subject;
   const { type } = request.target;
-  const profiles = profilesAsked(given, parts.definitions);
-  if (resource.resourceType !== type && parts.definitions.isResourceType(String(resource.resourceType))) {
+  const set = await request.clinic.profiles.latest();
+  const asked = profilesAsked(given, definitions, set);
+  if (resource.resourceType !== type && definitions.isResourceType(String(resource.resourceType))) {
     const words = `The url says ${type}, the resource is a ${resource.resourceType}`;
     return [issue('invalid', words, `${place}.resourceType`, 'MSG_RESOURCE_TYPE_MISMATCH')];
   }
-  const issues = [...parts.validate(resource, place), ...profileIssues(resource, place, profiles)];
-  if (issues.some(isError)) return issues;
+  const profiles = asked.filter((one) => one.type === resource.resourceType).map(({ canonical }) => canonical);
+  const issues: Issue[] = [
+    ...set.validator.check(resource, { place, profiles, warnings: true }),
+    ...ofAnotherType(resource, place, asked),
+  ];
+  // What is no valid R4 is not looked at any further.
+  if (issues.some((found) => isError(found) && found.profile === undefined)) return issues;
   if (mode === 'create' || mode === 'update') {
     issues.push(...(await refusalsOf(request, writeOf(request, subject, mode))));
   }
   const terminology = await request.clinic.terminology.open();
-  return [...issues, ...(await adviceOn(resource, place, parts.definitions, terminology))];
+  issues.push(...(await adviceOn(resource, place, definitions, terminology)));
+  return distinct(issues);
 }
 
 function isError({ severity }: Issue): boolean {
   return severity === 'error' || severity === 'fatal';
 }
 
-/** The types that the nominated profiles describe. @throws Failure `business-rule` for a profile that is not known */
-function profilesAsked(given: Given, definitions: Definitions): readonly ProfileAsked[] {
-  return given.all('profile').map(({ value, place }) => {
-    const structure = definitions.structure(String(value));
-    if (structure !== undefined) return { type: structure.type, isAbstract: structure.abstract, url: structure.url };
-    const words = `The profile ${String(value).slice(0, 200)} is not known here, so nothing can be validated against it`;
-    throw new Failure('business-rule', issue('not-found', words, place));
+/** A profile that the resource claims is met by the validator and again by the interaction that is gone through. */
+function distinct(issues: readonly Issue[]): readonly Issue[] {
+  const seen = new Set<string>();
+  return issues.filter(({ severity, code, diagnostics, expression, profile }) => {
+    const key = JSON.stringify([severity, code, diagnostics, expression, profile]);
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
   });
 }
 
-type ProfileAsked = { readonly type: string; readonly isAbstract: boolean; readonly url: string };
+type ProfileAsked = { readonly type: string; readonly isAbstract: boolean; readonly canonical: string };
 
-/** The profiles that are known are the base types themselves, whose rules have been checked by now. */
-function profileIssues({ resourceType }: Resource, place: string, profiles: readonly ProfileAsked[]): Issue[] {
-  return profiles
+/** @throws Failure `business-rule` for the nominated profiles that are not known */
+function profilesAsked(given: Given, definitions: Definitions, set: ProfileSet): readonly ProfileAsked[] {
+  const unknown: Issue[] = [];
+  const asked = given.all('profile').flatMap(({ value, place }): ProfileAsked[] => {
+    const canonical = String(value);
+    const profile = set.profiles.profile(canonical);
+    if (profile !== undefined) return [{ type: profile.type, isAbstract: false, canonical }];
+    const structure = definitions.structure(canonical);
+    if (structure !== undefined) return [{ type: structure.type, isAbstract: structure.abstract, canonical }];
+    unknown.push(issue('not-found', `${notKnown(canonical, set)}, so nothing can be validated against it`, place));
+    return [];
+  });
+  if (unknown.length > 0) throw new Failure('business-rule', unknown);
+  return asked;
+}
+
+function notKnown(canonical: string, { profiles, packages }: ProfileSet): string {
+  const url = withoutVersion(canonical);
+  const versions = profiles.all().flatMap((profile) => (profile.url === url ? (profile.version ?? []) : []));
+  const known =
+    versions.length > 0
+      ? `known in version ${versions.join(', ')}`
+      : `known are R4, our own guide${packages.map((one) => ` and ${packageKey(one)}`).join('')}`;
+  return `The profile ${canonical.slice(0, 200)} is not known here (${known})`;
+}
+
+function ofAnotherType({ resourceType }: Resource, place: string, asked: readonly ProfileAsked[]): Issue[] {
+  return asked
     .filter(({ type, isAbstract }) => !isAbstract && type !== resourceType)
-    .map(({ type, url }) => issue('structure', `The profile ${url} is for ${type}, this is a ${resourceType}`, place));
+    .map(({ type, canonical }) => ({
+      ...issue('structure', `The profile is for ${type}, this is a ${resourceType}`, place),
+      profile: canonical,
+    }));
 }
 
 function writeOf(request: FhirRequest, { resource, place }: Subject, mode: 'create' | 'update'): WriteRequest {

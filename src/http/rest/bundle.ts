@@ -61,7 +61,7 @@ export async function recordBundle(
     ask: (asked, within) => handling.ask(request, asked, within),
     isResourceType: handling.isResourceType,
     patches: handling.patches,
-    validate: handling.validate,
+    validate: (resource, place) => clinic.profiles.current().validator.check(resource, { place }),
     baseUrls: [clinic.base],
   });
   const refusals = response.entries.map((entry) =>

@@ -6,7 +6,6 @@ import type {
 } from '@medplum/fhirtypes';
 import type { SearchParameterRegistry, TypeSearchParameter } from '../../fhir/search-parameters.ts';
 import { SUPPORTED_MODIFIERS } from '../../fhir/search-query.ts';
-import { usCoreProfiles } from '../../fhir/us-core-profiles.ts';
 import type { Interaction } from '../exchange.ts';
 import type { Routes } from '../routes.ts';
 import { auditSearchCodes } from './audit-events.ts';
@@ -20,6 +19,7 @@ export function capabilitiesOfType(
   type: string,
   routes: Routes,
   registry: SearchParameterRegistry,
+  profiles: readonly string[],
 ): CapabilityStatementRestResource {
   const own = (pattern: string) => routes[`/${type}${pattern}`] ?? routes[`/:type${pattern}`] ?? {};
   const interactions = new Set(
@@ -27,7 +27,6 @@ export function capabilitiesOfType(
   );
   const writes = interactions.has('update');
   const parameters = parametersOf(type, registry);
-  const profiles = usCoreProfiles(type);
   const operation = operationsAt(routes, `/${type}`);
   return {
     type: type as NonNullable<CapabilityStatementRestResource['type']>,

@@ -14,10 +14,11 @@ import type {
 import { COMPARTMENT_TYPES } from '../../fhir/compartments.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
 import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
-import { US_CORE_GUIDES, US_CORE_SERVER } from '../../fhir/us-core-profiles.ts';
+import type { ProfileSet } from '../../record/clinic-profiles.ts';
 import type { Clinic } from '../exchange.ts';
 import type { Routes } from '../routes.ts';
 import { capabilitiesOfType, operationsAt, searchParamsOfAll } from './capabilities-of-type.ts';
+import { guidesOf, type SupportedProfiles, serversOf, supportedProfiles } from './supported-profiles.ts';
 
 export type Served = {
   readonly routes: Routes;
@@ -50,27 +51,32 @@ export const NORMATIVE_TYPES: ReadonlySet<string> = new Set([
   'ValueSet',
 ]);
 
-/** JSON text; the same for every request to a clinic while the process lives. */
-export function capabilityStatement(served: Served, clinic: Clinic, mode: 'full' | 'normative'): string {
+/** JSON text; the same for every request to a clinic while the process lives and the same profiles are loaded. */
+export function capabilityStatement(
+  served: Served,
+  clinic: Clinic,
+  set: ProfileSet,
+  mode: 'full' | 'normative',
+): string {
   const statement: CapabilityStatement = {
     resourceType: 'CapabilityStatement',
     status: 'active',
     // By the day: processes that were started together say the same.
     date: served.startedAt.toISOString().slice(0, 10),
     kind: 'instance',
-    instantiates: [US_CORE_SERVER],
+    instantiates: serversOf(set),
     software: { name: 'kap-bridge', version: served.version },
     implementation: { description: `Record of the clinic ${clinic.name}`, url: clinic.base },
     fhirVersion: '4.0.1',
     format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
     patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
-    implementationGuide: [...US_CORE_GUIDES],
-    rest: [restOf(served, mode)],
+    implementationGuide: guidesOf(set),
+    rest: [restOf(served, supportedProfiles(set), mode)],
   };
   return JSON.stringify(statement);
 }
 
-function restOf(served: Served, mode: 'full' | 'normative'): CapabilityStatementRest {
+function restOf(served: Served, profiles: SupportedProfiles, mode: 'full' | 'normative'): CapabilityStatementRest {
   const { routes, searchParameters } = served;
   const { resourceTypes } = searchParameters.definitions;
   const types = mode === 'full' ? resourceTypes : resourceTypes.filter((type) => NORMATIVE_TYPES.has(type));
@@ -78,7 +84,7 @@ function restOf(served: Served, mode: 'full' | 'normative'): CapabilityStatement
   return {
     mode: 'server',
     security: SECURITY,
-    resource: types.map((type) => capabilitiesOfType(type, routes, searchParameters)),
+    resource: types.map((type) => capabilitiesOfType(type, routes, searchParameters, profiles(type))),
     interaction: systemInteractions(routes),
     searchParam: searchParamsOfAll(searchParameters),
     ...(operation.length === 0 ? {} : { operation: operation as CapabilityStatementRestResourceOperation[] }),

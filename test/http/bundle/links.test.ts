@@ -207,7 +207,7 @@ test('what a stored Bundle holds is left as it is', async () => {
 
 /** Texts of an Observation that mean entry `n`, and texts that look like it and mean nothing. */
 const leaves = fc.record({
-  subject: fc.nat(3),
+  member: fc.nat(3),
   links: fc.array(fc.tuple(fc.constantFrom('valueReference', 'valueUri', 'valueUrl'), fc.nat(3)), { maxLength: 6 }),
   others: fc.array(fc.tuple(fc.constantFrom('valueString', 'valueCanonical', 'valueMarkdown'), fc.nat(3)), {
     maxLength: 6,
@@ -225,8 +225,10 @@ test('rewriting leaves no link to an entry behind, and touches nothing else', as
     fc.asyncProperty(fc.array(leaves, { minLength: 4, maxLength: 4 }), async (nodes) => {
       const elementOf = (type: string, text: string) =>
         type === 'valueReference' ? { [type]: { reference: text, display: text } } : { [type]: text };
-      const made = nodes.map(({ subject, links, others }) =>
-        observation(fullUrlOf(subject), {
+      const made = nodes.map(({ member, links, others }) =>
+        observation('Patient/nobody', {
+          subject: undefined,
+          hasMember: [{ reference: fullUrlOf(member) }],
           ...extensions([...links, ...others].map(([type, n]) => elementOf(type, fullUrlOf(n)))),
         }),
       );
@@ -236,9 +238,9 @@ test('rewriting leaves no link to an entry behind, and touches nothing else', as
       );
       const names = entries.map(nameOf);
       const rename = (n: number) => names[n] as string;
-      nodes.forEach(({ subject, links, others }, n) => {
+      nodes.forEach(({ member, links, others }, n) => {
         const stored = entries[n]?.resource;
-        expect(stored).toMatchObject({ subject: { reference: rename(subject) } });
+        expect(stored).toMatchObject({ hasMember: [{ reference: rename(member) }] });
         const expected = [
           ...links.map(([type, to]) =>
             type === 'valueReference'

@@ -68,11 +68,14 @@ test('the statement names formats, guides, security, compartments and what conce
     fhirVersion: '4.0.1',
     kind: 'instance',
     implementation: { url: BASE },
-    instantiates: ['http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server'],
+    instantiates: [
+      'https://kap.example.org/fhir/CapabilityStatement/kap-server',
+      'http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server',
+    ],
     format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
   });
   expect(statement.patchFormat).toContain('application/json-patch+json');
-  expect(statement.implementationGuide).toHaveLength(2);
+  expect(statement.implementationGuide).toHaveLength(3);
   expect(rest()?.security?.cors).toBe(true);
   expect(rest()?.security?.service?.[0]?.coding?.[0]?.code).toBe('SMART-on-FHIR');
   expect(

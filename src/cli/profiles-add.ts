@@ -1,0 +1,214 @@
+/** `kap-bridge profiles add`: files read, digested and compiled before anything is stored. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import type { CodeSystem, ImplementationGuide, Resource, StructureDefinition, ValueSet } from '@medplum/fhirtypes';
+import { Failure, type Issue, issue } from '../fhir/failure.ts';
+import { parseJson } from '../fhir/json.ts';
+import { type AddedPackage, type DigestedPackage, digestPackages, packSource } from '../fhir/profiles/load.ts';
+import { type FhirPackage, MAX_PACKED_BYTES, readPackage } from '../fhir/profiles/package.ts';
+import { profilesOf } from '../fhir/profiles/registry.ts';
+import { shippedProfiles } from '../fhir/profiles/shipped.ts';
+import { validatorCache } from '../fhir/validation/code-cache.ts';
+import { createValidator } from '../fhir/validation/validator.ts';
+import { addPackages, type LoadablePackage, type PackageChange } from '../record/package-changes.ts';
+import { packageKey, type StoredPackage } from '../record/packages.ts';
+import type { RecordStore } from '../record/store.ts';
+import type { OpenRecord } from './clinic-record.ts';
+import { startProgress } from './progress.ts';
+
+export type Added = {
+  readonly packages: readonly PackageChange[];
+  /** What a person should know: what is not here and therefore not checked. */
+  readonly notes: readonly string[];
+};
+
+type Given = FhirPackage & { readonly sha256: string };
+
+/** @throws Failure with everything that is wrong with any of them; nothing is stored then */
+export async function addFiles(
+  files: readonly string[],
+  { parts, fhir, profiles, context }: OpenRecord,
+  { by, quiet }: { readonly by: string; readonly quiet: boolean },
+): Promise<Added> {
+  const progress = startProgress(quiet);
+  try {
+    const { packages: loaded, contents } = profiles.current();
+    progress.at(() => `reading ${files.length} files`);
+    const given = distinct(await readAll(files));
+    // What is loaded already is not looked at again: it says so, or is refused, when it is added.
+    const fresh = given.filter((one) => !loaded.some((other) => isSame(one, other)));
+    for (const one of fresh) refuseOther(one, loaded);
+    const before = await definitionsOf(loaded, parts.store);
+    const digested = digestPackages(fresh, {
+      definitions: fhir.definitions,
+      known: profiles.current().profiles,
+      definition: (canonical) => before.structures.get(canonical),
+      added: before.packages,
+      progress: (words) => progress.at(() => words),
+    });
+    if (fresh.length > 0) {
+      progress.at(() => 'compiling');
+      const sources = digested.map(({ source }) => source);
+      const all = profilesOf([...contents, ...sources], shippedProfiles());
+      await createValidator(fhir.definitions, all, validatorCache()).prepare();
+    }
+    progress.at(() => 'storing');
+    const loadable = fresh.map((one, at): LoadablePackage => {
+      const { source } = digested[at] as DigestedPackage; // one for each, in their order
+      return {
+        name: one.name,
+        version: one.version,
+        title: one.title ?? null,
+        guide: guideOf(one),
+        sha256: one.sha256,
+        digest: packSource(source),
+        resources: one.resources,
+        needs: neededBy(one, [...loaded, ...fresh]),
+      };
+    });
+    const changes = await addPackages(parts, loadable, context(by, 'transaction'));
+    const unchanged = given.filter((one) => !fresh.includes(one));
+    return {
+      packages: [...unchanged.map((one) => asUnchanged(one, loaded)), ...changes],
+      notes: digested.flatMap(notesOn),
+    };
+  } finally {
+    progress.done();
+  }
+}
+
+// ---- files
+
+async function readAll(files: readonly string[]): Promise<Given[]> {
+  const issues: Issue[] = [];
+  const found: Given[] = [];
+  let code: Failure['code'] | undefined;
+  for (const file of files) {
+    try {
+      found.push(await readOne(file));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      code ??= error.code;
+      issues.push(...error.issues.map((each) => ({ ...each, diagnostics: `${file}: ${each.diagnostics}` })));
+    }
+  }
+  if (code !== undefined) throw new Failure(code, issues);
+  return found;
+}
+
+async function readOne(file: string): Promise<Given> {
+  if (!existsSync(file)) throw new Failure('not-found', issue('not-found', 'There is no such file'));
+  const { size } = statSync(file);
+  if (!statSync(file).isFile()) throw new Failure('invalid', issue('value', 'This is not a file'));
+  if (size > MAX_PACKED_BYTES) {
+    const words = `The file has more than ${MAX_PACKED_BYTES / 1024 / 1024} MB: it is not taken`;
+    throw new Failure('too-large', issue('too-costly', words));
+  }
+  const bytes = readFileSync(file);
+  const read = await readPackage(bytes);
+  if (BUILT_IN.test(read.name)) {
+    throw new Failure('business-rule', issue('business-rule', 'R4 itself is built in: it cannot be loaded'));
+  }
+  return { ...read, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+const BUILT_IN = /^hl7\.fhir\.(?:r4\.(?:core|expansions|elements|examples)|core)$/;
+
+/** The same file twice is one package. @throws Failure `conflict` for two files of one name and version */
+function distinct(given: readonly Given[]): Given[] {
+  const byKey = new Map<string, Given>();
+  for (const one of given) {
+    const other = byKey.get(packageKey(one));
+    if (other !== undefined && other.sha256 !== one.sha256) {
+      const words = `Two of the files are ${packageKey(one)} and differ: give one of them`;
+      throw new Failure('conflict', issue('duplicate', words));
+    }
+    byKey.set(packageKey(one), one);
+  }
+  return [...byKey.values()];
+}
+
+function isSame(one: Given, other: StoredPackage): boolean {
+  return packageKey(one) === packageKey(other) && one.sha256 === other.sha256;
+}
+
+function asUnchanged(one: Given, loaded: readonly StoredPackage[]): PackageChange {
+  const definitions = loaded.find((other) => isSame(one, other))?.resources.length ?? 0;
+  return { package: packageKey(one), effect: 'unchanged', definitions };
+}
+
+// ---- what they build upon
+
+type Before = {
+  /** By url and by url|version; of a url the newest package's. */
+  readonly structures: ReadonlyMap<string, StructureDefinition>;
+  readonly packages: readonly AddedPackage[];
+};
+
+/**
+ * What packages were loaded with before, as the record has it: whoever deletes a definition through the API takes it away
+ * from those that would build upon it.
+ */
+async function definitionsOf(loaded: readonly StoredPackage[], store: RecordStore): Promise<Before> {
+  const structures = new Map<string, StructureDefinition>();
+  const packages: AddedPackage[] = [];
+  for (const { name, version, resources } of loaded.toReversed()) {
+    const keys = resources.flatMap((reference) => {
+      const [type = '', id = ''] = reference.split('/');
+      return READ_BEFORE.has(type) ? [{ type, id }] : [];
+    });
+    const rows = await Promise.all(keys.map(({ type, id }) => store.read(type, id)));
+    const found = rows.flatMap((row) => (row === undefined || row.deleted ? [] : [parseJson(row.content) as Resource]));
+    for (const each of found) {
+      if (each.resourceType !== 'StructureDefinition') continue;
+      for (const key of [`${each.url}|${each.version}`, each.url]) if (!structures.has(key)) structures.set(key, each);
+    }
+    packages.push({ name, version, terminology: found.filter(isTerminology) });
+  }
+  return { structures, packages };
+}
+
+const READ_BEFORE: ReadonlySet<string> = new Set(['StructureDefinition', 'CodeSystem', 'ValueSet']);
+
+function isTerminology(resource: Resource): resource is CodeSystem | ValueSet {
+  return resource.resourceType === 'CodeSystem' || resource.resourceType === 'ValueSet';
+}
+
+function neededBy({ dependencies }: Given, present: readonly { name: string; version: string }[]): string[] {
+  return Object.entries(dependencies).flatMap(([name, version]) =>
+    present.filter((other) => other.name === name && isMeant(other.version, version)).map(packageKey),
+  );
+}
+
+/** `6.1.x` and `current` mean whichever is there. */
+function isMeant(version: string, wanted: string): boolean {
+  if (version === wanted || !/^\d/.test(wanted)) return true;
+  return wanted.endsWith('.x') && version.startsWith(wanted.slice(0, -1));
+}
+
+function notesOn({ source, absent, unresolved, passedOver }: DigestedPackage): string[] {
+  const key = packageKey(source);
+  return [
+    ...(absent.length === 0 ? [] : [`${key} names packages that are not loaded: ${absent.join(', ')}`]),
+    ...(unresolved.length === 0 ? [] : [`${key} names profiles that nobody here has: ${unresolved.join(', ')}`]),
+    ...passedOver.map((one) => `${key}: ${one}`),
+  ];
+}
+
+function guideOf({ resources }: Given): string | null {
+  const isGuide = (resource: Resource): resource is ImplementationGuide =>
+    resource.resourceType === 'ImplementationGuide';
+  const guide = resources.find(isGuide);
+  if (guide?.url === undefined) return null;
+  return guide.version === undefined ? guide.url : `${guide.url}|${guide.version}`;
+}
+
+/** @throws Failure `conflict` where another file has been loaded under the same name and version */
+function refuseOther(one: Given, loaded: readonly StoredPackage[]): void {
+  const other = loaded.find((each) => packageKey(each) === packageKey(one));
+  if (other === undefined) return;
+  const words =
+    `${packageKey(one)} is loaded already, from another file (sha256 ${other.sha256.slice(0, 12)}, this one ` +
+    `${one.sha256.slice(0, 12)}): remove it first, or give the changed package a version of its own`;
+  throw new Failure('conflict', issue('duplicate', words));
+}

@@ -1,0 +1,74 @@
+/**
+ * What the clinic's profiles say to the resources of a unit of work.
+ *
+ * A resource that is written live meets every profile that it claims and that is known here. History that is imported is
+ * held to a profile as the clinic's policy says: refused, taken with a warning, or taken and tagged.
+ */
+import type { Coding, Resource } from '@medplum/fhirtypes';
+import type { Issue } from '../fhir/failure.ts';
+import { keepDigits } from '../fhir/json.ts';
+import { SYSTEM } from '../kap/codes.ts';
+import type { ProfileSet } from './clinic-profiles.ts';
+import type { Draft } from './draft.ts';
+import type { Strictness } from './packages.ts';
+import type { WriteRequest } from './record.ts';
+
+/** On a resource that was imported although it does not meet a profile that it claims. The service's own to set. */
+export const PROFILE_NOT_MET: Coding = { system: SYSTEM.kap, code: 'profile-not-met' };
+
+/** A resource that is taken although it does not meet a profile. */
+export type Deviation = {
+  readonly request: WriteRequest;
+  readonly strictness: Exclude<Strictness, 'reject'>;
+  /** Each with its profile. */
+  readonly issues: readonly Issue[];
+};
+
+/** What an import wants to know. Told again when the unit of work is tried again. */
+export type History = {
+  readonly deviates: (deviation: Deviation) => void;
+};
+
+/**
+ * What of the profiles' issues refuses a draft; the rest is told to the importer, and a draft that is to be tagged is.
+ *
+ * @param issues each with its profile
+ */
+export function refusedByProfiles(
+  draft: Draft,
+  issues: readonly Issue[],
+  set: ProfileSet,
+  history: History | undefined,
+): readonly Issue[] {
+  if (history === undefined || issues.length === 0) return issues;
+  const of = (strictness: Strictness) =>
+    issues.filter(({ profile }) => set.strictnessOf(profile as string) === strictness);
+  const tagged = of('tag');
+  if (tagged.length > 0 && draft.resource !== undefined) draft.resource = withMark(draft.resource);
+  for (const [strictness, found] of [
+    ['tag', tagged],
+    ['warn', of('warn')],
+  ] as const) {
+    if (found.length > 0) history.deviates({ request: draft.request, strictness, issues: found });
+  }
+  return of('reject');
+}
+
+function isMark({ system, code }: Coding): boolean {
+  return system === PROFILE_NOT_MET.system && code === PROFILE_NOT_MET.code;
+}
+
+/** Whoever sends a resource back sends the tag of the import along: it is true of what was imported, and not of this. */
+export function withoutMark(resource: Resource): Resource {
+  const tags: unknown = resource.meta?.tag;
+  if (!Array.isArray(tags) || !tags.some((tag: Coding | null) => tag !== null && isMark(tag))) return resource;
+  const tag = tags.filter((each: Coding) => !isMark(each));
+  const { tag: _tag, ...meta } = resource.meta ?? {};
+  return keepDigits(resource, { ...resource, meta: tag.length === 0 ? meta : { ...meta, tag } } as Resource);
+}
+
+function withMark(resource: Resource): Resource {
+  if (resource.meta?.tag?.some(isMark) === true) return resource;
+  const tag = [...(resource.meta?.tag ?? []), PROFILE_NOT_MET];
+  return keepDigits(resource, { ...resource, meta: { ...resource.meta, tag } } as Resource);
+}
