@@ -157,7 +157,7 @@ class Compiler {
     if (owners.some(({ type }) => type === 'Resource' && !OF_ANY_RESOURCE.has(name))) throw NOT_COMPILED;
     const alternatives = owners.flatMap((on) => on.element(name) ?? []);
     // What stands below a primitive is in its sibling, which is not at hand here.
-    if (IN_SIBLING.has(name) && owners.some(({ type }) => type in primitives)) throw NOT_COMPILED;
+    if (BELOW_PRIMITIVE.has(name) && owners.some(({ type }) => type in primitives)) throw NOT_COMPILED;
     if (alternatives.length === 0) return NOTHING;
     const isList = source?.isList === true || alternatives.some((alternative) => alternative.isList);
     const types = alternatives.flatMap((alternative) => alternative.types);
@@ -418,7 +418,8 @@ const WRITTEN_AS_TEXT = new Set(
   'System.String string code uri url canonical id markdown oid uuid date dateTime instant time'.split(' '),
 );
 
-const IN_SIBLING = new Set(['id', 'extension']);
+/** Of a primitive; its `value` is what the engine makes of it. */
+const BELOW_PRIMITIVE = new Set(['id', 'extension', 'value']);
 /** What a resource has, whatever its type is. */
 const OF_ANY_RESOURCE = new Set(['id', 'meta', 'implicitRules', 'language']);
 

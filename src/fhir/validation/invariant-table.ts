@@ -78,7 +78,10 @@ const EQUAL: Readonly<Record<string, InvariantMaker>> = {
   'definition.resource.fhirVersion.all(%context.fhirVersion contains $this)': () => (node) => {
     const versions = new Set(list(node?.fhirVersion));
     const resources = isNode(node?.definition) ? nodes(node.definition.resource) : [];
-    return resources.every(({ fhirVersion }) => list(fhirVersion).every((version) => versions.has(version)));
+    return resources.every(
+      ({ fhirVersion, _fhirVersion }) =>
+        list(fhirVersion).every((version) => versions.has(version)) && (fhirVersion ?? _fhirVersion) === fhirVersion,
+    );
   },
   // mea-1
   'group.stratifier.all((code | description | criteria).exists() xor component.exists())': () => (node) =>

@@ -89,8 +89,8 @@ export function nodes(value: unknown): readonly FhirNode[] {
   return list(value).filter(isNode);
 }
 
-export function contained(resource: FhirNode): readonly FhirNode[] {
-  return nodes(resource.contained);
+export function contained(resource: unknown): readonly FhirNode[] {
+  return isNode(resource) ? nodes(resource.contained) : [];
 }
 
 export function codings(concept: unknown): readonly FhirNode[] {

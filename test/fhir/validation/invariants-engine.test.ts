@@ -1,16 +1,10 @@
 /** The functions for constraints against the FHIRPath engine (decision 0084), on random nodes of the right shape. */
-import fc from 'fast-check';
-import fhirpath from 'fhirpath';
-import r4 from 'fhirpath/fhir-context/r4';
-import { type ConstraintDigest, loadDefinitions } from '../../../src/fhir/definitions.ts';
-import type { InvariantScope } from '../../../src/fhir/validation/invariant.ts';
+import { loadDefinitions } from '../../../src/fhir/definitions.ts';
 import { compileInvariant } from '../../../src/fhir/validation/invariant-compiler.ts';
 import { elementsOf } from '../../../src/fhir/validation/invariant-elements.ts';
 import { parseInvariant } from '../../../src/fhir/validation/invariant-parser.ts';
-import { invariantOf } from '../../../src/fhir/validation/invariant-source.ts';
 import { correctedExpressions, invariants } from '../../../src/fhir/validation/invariant-table.ts';
-import { primitives } from '../../../src/fhir/validation/primitives.ts';
-import { anyNode } from './any-node.ts';
+import { agreesWithEngine, emptyScope, type Place } from './engine.ts';
 
 const definitions = loadDefinitions();
 
@@ -24,8 +18,6 @@ const NOT_COMPARED: ReadonlyMap<string, string> = new Map([
   ['evv-1', 'the expression names elements of R5'],
   ['obs-7', 'equal Codings with different extensions are one to us; the engine is asked with equal ones below'],
 ]);
-
-type Place = { readonly constraint: ConstraintDigest; readonly path: string; readonly content: string };
 
 /** One place for each constraint of R4 and each kind of content. */
 function places(): Place[] {
@@ -86,65 +78,6 @@ test('every written function stands for an expression that R4 has', () => {
 test.each(comparable.map((place) => [`${place.constraint.key} of ${place.content}`, place] as const))(
   '%s gives what the engine gives',
   (_name, place) => {
-    agrees(place, 60);
+    agreesWithEngine(place, definitions, 60);
   },
 );
-
-function agrees({ constraint, path, content }: Place, numRuns: number): void {
-  const { expression = '' } = constraint;
-  const scope = emptyScope();
-  const ours = invariantOf(constraint, path, elementsOf(content, definitions), scope);
-  const engine = engineOf(content, expression);
-  const type = path.split('.')[0] ?? '';
-  const texts = textsOf(expression);
-  // Two equal codes of which one has extensions are two to the engine, and one to us.
-  const siblings = !/isDistinct|linkId/.test(expression);
-  const node = anyNode(content, definitions, { texts, siblings });
-  const looksBeyond = expression.includes('%resource') && content !== type && definitions.isResourceType(type);
-  const resource = looksBeyond ? anyNode(type, definitions, { texts, depth: 2 }) : fc.constant(undefined);
-  fc.assert(
-    fc.property(node, resource, (value, beyond) => {
-      const around = (beyond ?? (content === type ? value : {})) as Readonly<Record<string, unknown>>;
-      Object.assign(scope, { resource: around, root: around, containedIds: undefined, engineWork: 0 });
-      expect(ours(value)).toEqual(engine(value, around));
-    }),
-    { numRuns },
-  );
-}
-
-function emptyScope(): InvariantScope {
-  return { resource: {}, root: {}, containedIds: undefined, engineWork: 0 };
-}
-
-/** True, false (for an empty result, too), or undefined where the engine fails. */
-function engineOf(base: string, expression: string) {
-  const isPrimitive = base in primitives && base !== 'xhtml';
-  const key = `value${base.charAt(0).toUpperCase()}${base.slice(1)}`;
-  const path = isPrimitive ? { base: 'Extension', expression: `value.select(${expression})` } : { base, expression };
-  const evaluate = fhirpath.compile(path, r4, {
-    resolveInternalTypes: false,
-    traceFn: () => undefined,
-    // The engine gives regular expressions the flag u, which refuses the escapes of R4's own.
-    userInvocationTable: {
-      matches: {
-        fn: (items: unknown[], pattern: string) =>
-          (items[0] ?? undefined) === undefined ? [] : new RegExp(pattern, 's').test(String(items[0])),
-        arity: { 1: ['String'] },
-      },
-    },
-  });
-  return (value: unknown, resource: unknown): boolean | undefined => {
-    let result: readonly unknown[];
-    try {
-      result = evaluate(isPrimitive ? { [key]: value } : value, { resource, rootResource: resource }) as unknown[];
-    } catch {
-      return undefined;
-    }
-    if (result.length > 1) return undefined;
-    return result.length === 1 && fhirpath.util.valData(result[0] as never) !== false;
-  };
-}
-
-function textsOf(expression: string): string[] {
-  return [...expression.matchAll(/'([^']*)'/g)].map((match) => match[1] ?? '').concat('http://unitsofmeasure.org');
-}
