@@ -39,8 +39,11 @@ export type Column = {
   readonly name?: string;
 };
 
-/** A table that scrolls inside where it is wider than the page; the first cell of a row names it. */
-export function table(caption: string, columns: readonly Column[], rows: readonly TableRow[], name = ''): Html {
+/**
+ * A table that scrolls inside where it is wider than the page; on a phone its rows are blocks of lines. The first cell of
+ * a row names it. `name` is for the style.
+ */
+export function table(caption: string, columns: readonly Column[], rows: readonly TableRow[], name = 'list'): Html {
   return html`<div class="wide" role="region" aria-label="${caption}" tabindex="0">
 <table class="${name}"><caption>${caption}</caption>
 <thead><tr>${columns.map(({ head }) => html`<th scope="col">${head}</th>`)}</tr></thead>

@@ -5,17 +5,19 @@
 export const STYLE = `
 :root{color-scheme:light dark;--ink:#1b2227;--soft:#55616a;--paper:#fff;--shade:#f3f6f8;--line:#d5dde2;--link:#00588a;
 --accent:#0072b2;--ours:#eef6fb;--good:#00664b;--good-shade:#e4f3ed;--bad:#a33b00;--bad-shade:#fdf0e8;--mark:#ffe9a8;
---key:#00588a;--string:#00664b;--number:#8a3b00}
+--key:#00588a;--string:#00664b;--number:#8a3b00;
+--sans:system-ui,"Segoe UI","Helvetica Neue","DejaVu Sans",Arial,sans-serif;
+--mono:ui-monospace,"SFMono-Regular",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 @media (prefers-color-scheme:dark){:root{--ink:#e6ebee;--soft:#a5b1b9;--paper:#14191d;--shade:#1d252b;--line:#364149;
 --link:#7cc4f0;--accent:#56b4e9;--ours:#18262f;--good:#5fd0aa;--good-shade:#142a23;--bad:#ffa366;--bad-shade:#33210f;
 --mark:#5a4700;--key:#7cc4f0;--string:#7fd6b6;--number:#ffb27f}}
 *{box-sizing:border-box}
 html{scroll-padding-top:1rem;-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,"Segoe UI","Helvetica Neue","DejaVu Sans",Arial,sans-serif}
+body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.55 var(--sans)}
 a{color:var(--link);text-underline-offset:.15em;text-decoration-thickness:.06em}
 a:hover{text-decoration-thickness:.13em}
 a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:2px}
-code,pre{font-family:ui-monospace,"SFMono-Regular",Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.875em}
+code,pre{font-family:var(--mono);font-size:.875em}
 code{overflow-wrap:anywhere}
 .skip{position:absolute;left:-100rem}
 .skip:focus{left:1rem;top:.5rem;background:var(--paper);padding:.5rem 1rem;z-index:2}
@@ -50,14 +52,14 @@ caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(5
 th,td{text-align:left;vertical-align:top;padding:.42rem .7rem;border-top:1px solid var(--line);font-weight:400}
 thead th{background:var(--shade);border-top:0;font-size:.8rem;font-weight:600;color:var(--soft);white-space:nowrap}
 tbody tr:target,article:target{background:var(--mark)}
-th[scope=row].code,th[scope=row].key,td.code{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.84rem}
+th[scope=row].code,th[scope=row].key,td.code{font-family:var(--mono);font-size:.84rem}
 td.asked{min-width:17rem}
-td.code{min-width:8rem}th[scope=row].key{white-space:nowrap}td.at{min-width:9rem;max-width:18rem}
+td.code{min-width:8rem}th[scope=row].key,th[scope=row].code{white-space:nowrap}.display{font-family:var(--sans);font-size:.9rem;white-space:normal}td.at{min-width:9rem;max-width:18rem}
 td.type{min-width:9rem;max-width:20rem}
 td.card,td.flags{white-space:nowrap}
 .elements{min-width:46rem}
 .elements tr{height:1px}
-.elements th.element{padding-top:0;padding-bottom:0;height:inherit;white-space:nowrap;font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.84rem}
+.elements th.element{padding-top:0;padding-bottom:0;height:inherit;white-space:nowrap;font-family:var(--mono);font-size:.84rem}
 .elements th.element .tree{display:block;height:100%;padding-top:.42rem;padding-bottom:.42rem;
 background:repeating-linear-gradient(90deg,transparent 0 .45rem,var(--line) .45rem calc(.45rem + 1px),transparent calc(.45rem + 1px) 1.15rem) 0 0/0 100% no-repeat}
 .elements .tree a{color:inherit;text-decoration:none}
@@ -117,6 +119,10 @@ ul.plain{list-style:none;margin:0;padding:0}
 .elements td.flags,.elements td.card{padding-top:.42rem}
 .elements td.type,.elements td.asked{grid-column:1/-1;padding-left:.7rem}
 .elements td.asked{padding-bottom:.6rem}.elements td:empty{display:none}
+.list,.list tbody{display:block}.list thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.list tr{display:block;padding:.5rem .7rem;border-top:1px solid var(--line)}.list tbody tr:first-child{border-top:0}
+.list th,.list td{display:inline;padding:0 .8rem 0 0;border:0;min-width:0!important;white-space:normal!important;overflow-wrap:anywhere}
+.list th,.list td.asked{display:block}
 h1{font-size:1.5rem}main{padding:1rem .9rem 2rem}.site{padding:.6rem .9rem}
 .facts>div{grid-template-columns:1fr;gap:0}.example{padding:.7rem .75rem}pre{padding:.6rem .7rem}}
 @media print{.site nav,.contents,.skip,.legend{display:none}body{font-size:10pt}main,footer{max-width:none;padding:0}

@@ -114,12 +114,12 @@ function listOf<T extends Definition>(
   order: (a: DefinitionFile<T>, b: DefinitionFile<T>) => number = () => 0,
 ): List | undefined {
   if (files.length === 0) return undefined;
-  const columns = [{ head: 'Name' }, ...heads.map((head) => ({ head })), { head: 'What it is for', name: 'asked' }];
+  const columns = [{ head: 'Name' }, { head: 'What it is for', name: 'asked' }, ...heads.map((head) => ({ head }))];
   const rows = files.toSorted(order).map((file) => ({
     cells: [
       html`<a href="${pageOf(file.file)}">${nameOf(file.resource)}</a>`,
-      ...cells(file),
       descriptionOf(file.resource),
+      ...cells(file),
     ],
   }));
   return { section, content: table(section.title, columns, rows) };

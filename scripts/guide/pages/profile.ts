@@ -55,8 +55,13 @@ function contextOf({ context = [] }: StructureDefinition): Piece {
 /** The definitions that name this one. */
 export function usedBy(url: string | undefined, uses: Uses): Piece {
   const files = url === undefined ? [] : (uses.get(url) ?? []);
-  return joined(files.map(({ file, resource }) => html`<a href="${pageOf(file)}">${titleOf(resource)}</a>`));
+  const list = joined(files.map(({ file, resource }) => html`<a href="${pageOf(file)}">${titleOf(resource)}</a>`));
+  if (files.length <= MOST_SHOWN) return list;
+  return html`<details><summary>${files.length} definitions</summary>${list}</details>`;
 }
+
+/** More names are folded. */
+const MOST_SHOWN = 8;
 
 function claim({ url = '', abstract }: StructureDefinition, isExtension: boolean): Piece {
   if (isExtension) return undefined;
@@ -117,7 +122,6 @@ ${table(
       ),
     ],
   })),
-  'rules-table',
 )}</section>
 `;
 }
