@@ -206,6 +206,18 @@ test.each([
   expect(answerOf(body as Parameters, 'result')).toBe(expected);
 });
 
+test.each([
+  ['kap-adverse-event#AdverseEvent.event', 'kap-adverse-event'],
+  ['kap-adverse-event#event', 'kap-adverse-event'],
+  ['kap-rule-finding#DetectedIssue.code.coding:finding', 'kap-rule-finding'],
+])('the value set of an element of a profile is found by its context: %s', async (context, expected) => {
+  const profile = 'https://kap.example.org/fhir/StructureDefinition';
+  const { status, body } = await caller.get(
+    `/fhir/ValueSet/$expand?context=${encodeURIComponent(`${profile}/${context}`)}`,
+  );
+  expect([status, (body as ValueSet).url]).toEqual([200, `${KAP_SETS}/${expected}`]);
+});
+
 test('$lookup tells what a local code means, what it is for, and which rule gives it', async () => {
   const { status, body } = await caller.get(`/fhir/CodeSystem/$lookup?system=${KAP}&code=integration-late`);
   expect(status).toBe(200);

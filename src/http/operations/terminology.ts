@@ -15,6 +15,8 @@ import type {
 import type { Definitions } from '../../fhir/definitions.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { stringifyJson } from '../../fhir/json.ts';
+import type { ProfileElement } from '../../fhir/profiles/model.ts';
+import type { Profiles } from '../../fhir/profiles/registry.ts';
 import { type ExpansionRequest, expand, refuseAsOf } from '../../fhir/terminology/expansion.ts';
 import { grammarOf } from '../../fhir/terminology/grammars.ts';
 import { lookup, subsumes } from '../../fhir/terminology/lookup.ts';
@@ -159,7 +161,10 @@ async function valueSetAsked({ request, given, parts }: Asking, sets: ValueSets)
   const url = given.text('url');
   if (url !== undefined) return sets.valueSet(canonical(given, url, 'valueSetVersion'), given.placeOf('url'));
   const context = given.text('context');
-  if (context !== undefined) return sets.valueSet(boundAt(context, parts, given.placeOf('context')));
+  if (context !== undefined) {
+    const { profiles } = await request.clinic.profiles.latest();
+    return sets.valueSet(boundAt(context, parts, profiles, given.placeOf('context')));
+  }
   const words = 'Name a value set: with url, valueSet or context, or by calling the operation on an instance';
   throw new Failure('invalid', issue('required', words, 'http.url', 'MSG_PARAM_INVALID'));
 }
@@ -169,18 +174,32 @@ function canonical(given: Given, url: string, versionName: string): string {
   return version === undefined ? url : `${splitCanonical(url).url}|${version}`;
 }
 
-/** `[StructureDefinition url]#[path]`, or the path of an element of R4 itself. */
-function boundAt(context: string, { definitions }: TerminologyParts, place: string): string {
+/** `[StructureDefinition url]#[path or id]`, or the path of an element of R4 itself. */
+function boundAt(context: string, { definitions }: TerminologyParts, profiles: Profiles, place: string): string {
   const [url = '', path = url] = context.split('#');
   const structure = definitions.structure(url === path ? (path.split('.')[0] ?? '') : url);
-  const full = structure !== undefined && !path.startsWith(`${structure.type}.`) ? `${structure.type}.${path}` : path;
-  const element = structure?.elements.find((each) => each.path === full || each.path === `${full}[x]`);
+  const profile = structure === undefined ? profiles.profile(url) : undefined;
+  const type = structure?.type ?? profile?.type;
+  const full = type === undefined || path.startsWith(`${type}.`) ? path : `${type}.${path}`;
+  const element =
+    structure?.elements.find((each) => each.path === full || each.path === `${full}[x]`) ??
+    (profile && elementAt(profile.root, full));
   const valueSet = element?.binding?.valueSet;
   if (valueSet !== undefined) return valueSet;
   throw new Failure(
     'not-found',
     issue('not-found', 'No element with a bound value set is known by this context', place),
   );
+}
+
+/** The element of a profile with this id or path; of several with one path the first, which is no slice. */
+function elementAt(element: ProfileElement, name: string): ProfileElement | undefined {
+  if ([element.id, element.path].some((each) => each === name || each === `${name}[x]`)) return element;
+  for (const below of [...element.children, ...element.slices]) {
+    const found = elementAt(below, name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function refuseTogether(given: Given, names: readonly string[], words: string): void {
