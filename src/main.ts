@@ -37,7 +37,7 @@ import { rebuildSearchRows } from './postgres/search-rebuild.ts';
 import { createSigningKeyStore } from './postgres/signing-keys.ts';
 import { terminologyOf } from './postgres/terminology.ts';
 import { startTextIndexer } from './postgres/text-index.ts';
-import { openClinicProfiles } from './record/clinic-profiles.ts';
+import { openClinicProfiles, type ProfileSet } from './record/clinic-profiles.ts';
 import { createCourseReader } from './record/course-reader.ts';
 import { createRecord } from './record/create-record.ts';
 import { installProtocol } from './record/install-protocol.ts';
@@ -237,7 +237,7 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     searchedWords: () => words.wake(),
   });
   const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${name}/fhir`])];
-  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles);
+  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles, (set) => prepare(set, logger));
   const parts = recordParts({ clinic: name, store, fhir, profiles, baseUrls, now, committed: () => waker.wake() });
   const record = createRecord(parts);
   const ownContext = (): WriteContext => ({
@@ -324,6 +324,7 @@ async function serve(
   } catch (cause) {
     throw listenFailure(cause, config) ?? cause;
   }
+  if (api) for (const { clinic } of clinics.values()) prepare(clinic.profiles.current(), logger);
 }
 
 /** What a person can change about a server that may not listen; undefined for anything else. */
@@ -362,6 +363,13 @@ function poolOf(clinics: ReadonlyMap<string, OpenClinic>, name: string): Pool {
   const open = clinics.get(name);
   if (open === undefined) throw new Failure('not-found', issue('not-found', 'There is no such clinic'));
   return open.pool;
+}
+
+/** Compiles, between requests, what no other process has left on disk; until then each check is made on its first use. */
+function prepare({ validator }: ProfileSet, logger: Logger): void {
+  validator
+    .prepare()
+    .catch((error: unknown) => logger.warn({ error: kindOf(error) }, 'checks were not compiled ahead'));
 }
 
 async function asks(pool: Pool): Promise<void> {

@@ -73,7 +73,13 @@ function explain(error: unknown, json: boolean): number {
   }
   const exitCode = exitCodeOf(failure.code);
   if (json) console.error(JSON.stringify({ error: failure.code, exitCode, issues: failure.issues }));
-  else for (const { diagnostics, expression } of failure.issues) console.error(lineOf(diagnostics, expression));
+  else {
+    for (const { diagnostics, expression } of failure.issues.slice(0, MAX_LINES)) {
+      console.error(lineOf(diagnostics, expression));
+    }
+    const more = failure.issues.length - MAX_LINES;
+    if (more > 0) console.error(`and ${more} more: --json shows all`);
+  }
   return exitCode;
 }
 
@@ -93,6 +99,9 @@ function outsideFailure(error: unknown): Failure | null {
   }
   return null;
 }
+
+/** Reasons that a person reads at once. */
+const MAX_LINES = 50;
 
 function lineOf(diagnostics: string, expression: string | undefined): string {
   return `error: ${expression === undefined ? '' : `${expression}: `}${diagnostics}`;

@@ -9,7 +9,7 @@ import { type FhirPackage, MAX_PACKED_BYTES, readPackage } from '../fhir/profile
 import { profilesOf } from '../fhir/profiles/registry.ts';
 import { shippedProfiles } from '../fhir/profiles/shipped.ts';
 import { validatorCache } from '../fhir/validation/code-cache.ts';
-import { createValidator } from '../fhir/validation/validator.ts';
+import { createValidator, type Validator } from '../fhir/validation/validator.ts';
 import { addPackages, type LoadablePackage, type PackageChange } from '../record/package-changes.ts';
 import { packageKey, type StoredPackage } from '../record/packages.ts';
 import type { RecordStore } from '../record/store.ts';
@@ -50,7 +50,7 @@ export async function addFiles(
       progress.at(() => 'compiling');
       const sources = digested.map(({ source }) => source);
       const all = profilesOf([...contents, ...sources], shippedProfiles());
-      await createValidator(fhir.definitions, all, validatorCache()).prepare();
+      await compiled(createValidator(fhir.definitions, all, validatorCache()), fresh);
     }
     progress.at(() => 'storing');
     const loadable = fresh.map((one, at): LoadablePackage => {
@@ -74,6 +74,17 @@ export async function addFiles(
     };
   } finally {
     progress.done();
+  }
+}
+
+/** Kept on disk too: a service of this user finds it there. */
+async function compiled(validator: Validator, packages: readonly Given[]): Promise<void> {
+  try {
+    await validator.prepare();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const words = `The profiles of ${packages.map(packageKey).join(', ')} cannot be compiled: ${reason.slice(0, 500)}`;
+    throw new Failure('business-rule', issue('business-rule', words), { cause });
   }
 }
 

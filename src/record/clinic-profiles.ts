@@ -44,12 +44,19 @@ export type ClinicProfiles = {
   latest(): Promise<ProfileSet>;
 };
 
-export async function openClinicProfiles(store: ProfileStore, compiler: ProfileCompiler): Promise<ClinicProfiles> {
+/** @param changed told of each set that takes the place of another */
+export async function openClinicProfiles(
+  store: ProfileStore,
+  compiler: ProfileCompiler,
+  changed: (set: ProfileSet) => void = () => undefined,
+): Promise<ClinicProfiles> {
   let current = await load(store, compiler);
   let refreshing: Promise<ProfileSet> | undefined;
 
   const refresh = async (): Promise<ProfileSet> => {
-    if ((await store.generation()) !== current.generation) current = await load(store, compiler);
+    if ((await store.generation()) === current.generation) return current;
+    current = await load(store, compiler);
+    changed(current);
     return current;
   };
 

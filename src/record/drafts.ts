@@ -13,7 +13,7 @@ import { policyIssues } from '../kap/policy.ts';
 import type { ProfileSet } from './clinic-profiles.ts';
 import type { Draft, Prepared, RecordParts } from './draft.ts';
 import { collectReferences, fullUrlsOf } from './links.ts';
-import { type History, refusedByProfiles, withoutMark } from './profile-rules.ts';
+import { type Leniency, refusedByProfiles, withoutMark } from './profile-rules.ts';
 import type { WriteRequest } from './record.ts';
 
 export type { ConditionalReference, Draft, Prepared, RecordParts } from './draft.ts';
@@ -32,7 +32,7 @@ export function prepare(
   parts: RecordParts,
   requests: readonly WriteRequest[],
   set: ProfileSet,
-  history?: History,
+  leniency?: Leniency,
 ): Prepared {
   const issues: Issue[] = [];
   const wellFormed: Draft[] = [];
@@ -51,7 +51,7 @@ export function prepare(
   // The clinic's rules read resources of the right shape; what they find is said together with the rest.
   const broken = clinicRuleIssues(wellFormed, wellFormed);
   for (const [draft, found] of unmet) {
-    issues.push(...refusedByProfiles(draft, onceLabelled(door, draft, found), set, history));
+    issues.push(...refusedByProfiles(draft, onceLabelled(door, draft, found), set, leniency));
   }
   if (issues.length > 0) throw new Failure(refusalOf(issues), [...issues, ...broken]);
   if (broken.length > 0) throw new Failure('business-rule', broken);
@@ -65,14 +65,14 @@ export function prepare(
  *
  * @throws Failure `business-rule` with every issue
  */
-export function prepareAgain(prepared: Prepared, set: ProfileSet, history?: History): Prepared {
+export function prepareAgain(prepared: Prepared, set: ProfileSet, leniency?: Leniency): Prepared {
   const { drafts } = prepared;
   const requests = drafts.map(({ request, resource }) => (resource === undefined ? request : { ...request, resource }));
   const beside = besideOf(requests);
   const issues = drafts.flatMap((draft) => {
     if (draft.resource === undefined) return [];
     const found = errorsIn(set, draft.resource, draft.place, besideDraft(draft.request, beside)).filter(isOfProfile);
-    return refusedByProfiles(draft, found, set, history);
+    return refusedByProfiles(draft, found, set, leniency);
   });
   if (issues.length > 0) throw new Failure('business-rule', issues);
   return { ...prepared, set };

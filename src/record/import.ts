@@ -71,7 +71,7 @@ async function attempt(
   };
   // Copies: the record makes what it is given its own, and a refused one is tried again by itself.
   const requests = items.map(({ request }) => copied(request));
-  const told: WriteContext = { ...context, history: { deviates } };
+  const told: WriteContext = { ...context, history: true, leniency: { deviates } };
   try {
     const results = dryRun ? await record.rehearse(requests, told) : await record.write(requests, told);
     return items.map(({ where, request: { type } }, at) => {

@@ -14,6 +14,7 @@ import { rewriteReferences } from '../fhir/references.ts';
 import { type ProfileSet, withoutVersion } from './clinic-profiles.ts';
 import type { RecordParts } from './drafts.ts';
 import { packageKey, type StoredPackage, type Strictness } from './packages.ts';
+import type { Leniency } from './profile-rules.ts';
 import type { WriteContext, WriteRequest } from './record.ts';
 import type { UnitOfWork } from './store.ts';
 import { write } from './write.ts';
@@ -64,20 +65,27 @@ export async function addPackages(
     if (fresh.length === 0) return changes;
     const stored = fresh.map((one) => ({ ...one, requests: definitionsOf(one) }));
     const requests = stored.flatMap((one) => one.requests);
+    // Whether a guide meets the profiles that it claims for its own definitions is for those who publish it to mend.
+    const leniency: Leniency = { strictnessOf: () => 'warn', deviates: () => undefined };
     try {
-      await write(parts, requests, context, {
-        async before(unit) {
-          const now = await unit.lockPackages();
-          if (fresh.some((one) => isLoaded(one, now))) throw new Overtaken('somebody else loaded one meanwhile');
+      await write(
+        parts,
+        requests,
+        { ...context, leniency },
+        {
+          async before(unit) {
+            const now = await unit.lockPackages();
+            if (fresh.some((one) => isLoaded(one, now))) throw new Overtaken('somebody else loaded one meanwhile');
+          },
+          async after(unit) {
+            for (const { requests: own, ...one } of stored) {
+              const resources = own.map(({ type, id }) => `${type}/${id}`);
+              await unit.addPackage({ ...one, resources, addedBy: context.by });
+              await tell(unit, parts, context, 'C', packageKey(one), 'profiles loaded', one.sha256);
+            }
+          },
         },
-        async after(unit) {
-          for (const { requests: own, ...one } of stored) {
-            const resources = own.map(({ type, id }) => `${type}/${id}`);
-            await unit.addPackage({ ...one, resources, addedBy: context.by });
-            await tell(unit, parts, context, 'C', packageKey(one), 'profiles loaded', one.sha256);
-          }
-        },
-      });
+      );
       return changes;
     } catch (error) {
       if (!(error instanceof Overtaken)) throw error;

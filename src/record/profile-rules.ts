@@ -24,13 +24,16 @@ export type Deviation = {
   readonly issues: readonly Issue[];
 };
 
-/** What an import wants to know. Told again when the unit of work is tried again. */
-export type History = {
+/** A write that is held to profiles less strictly than what is written live. */
+export type Leniency = {
+  /** As the clinic's policy says, when absent. */
+  readonly strictnessOf?: (profile: string) => Strictness;
+  /** Told again when the unit of work is tried again. */
   readonly deviates: (deviation: Deviation) => void;
 };
 
 /**
- * What of the profiles' issues refuses a draft; the rest is told to the importer, and a draft that is to be tagged is.
+ * What of the profiles' issues refuses a draft; the rest is told to whoever is lenient, and a draft that is to be tagged is.
  *
  * @param issues each with its profile
  */
@@ -38,18 +41,18 @@ export function refusedByProfiles(
   draft: Draft,
   issues: readonly Issue[],
   set: ProfileSet,
-  history: History | undefined,
+  leniency: Leniency | undefined,
 ): readonly Issue[] {
-  if (history === undefined || issues.length === 0) return issues;
-  const of = (strictness: Strictness) =>
-    issues.filter(({ profile }) => set.strictnessOf(profile as string) === strictness);
+  if (leniency === undefined || issues.length === 0) return issues;
+  const strictnessOf = leniency.strictnessOf ?? set.strictnessOf;
+  const of = (strictness: Strictness) => issues.filter(({ profile }) => strictnessOf(profile as string) === strictness);
   const tagged = of('tag');
   if (tagged.length > 0 && draft.resource !== undefined) draft.resource = withMark(draft.resource);
   for (const [strictness, found] of [
     ['tag', tagged],
     ['warn', of('warn')],
   ] as const) {
-    if (found.length > 0) history.deviates({ request: draft.request, strictness, issues: found });
+    if (found.length > 0) leniency.deviates({ request: draft.request, strictness, issues: found });
   }
   return of('reject');
 }

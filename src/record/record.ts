@@ -11,7 +11,7 @@ import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
 import type { MetaChange } from './meta-change.ts';
-import type { History } from './profile-rules.ts';
+import type { Leniency } from './profile-rules.ts';
 
 /** One version of one resource, as it is stored and served. */
 export type StoredResource = {
@@ -139,6 +139,8 @@ export type WriteContext = AuditContext & {
   readonly audited?: (eventId: string) => void;
   /** The header X-Provenance: who changed what, in the words of the caller (provenance.ts). */
   readonly provenance?: string;
-  /** It brings history from elsewhere: profiles are held to by policy, and EHRs are not told (decision 0083). */
-  readonly history?: History;
+  /** Absent: whatever does not meet a profile that it claims is refused. */
+  readonly leniency?: Leniency;
+  /** It brings history from elsewhere: EHRs are not told, and nothing that was written here is overwritten (decision 0083). */
+  readonly history?: true;
 };

@@ -58,7 +58,7 @@ export async function write(
     } catch (error) {
       if (!(error instanceof OtherProfiles)) throw error;
       if (left === 1) throw unsettled(error);
-      prepared = prepareAgain(prepared, await parts.profiles.latest(), context.history);
+      prepared = prepareAgain(prepared, await parts.profiles.latest(), context.leniency);
     }
   }
 }
@@ -67,16 +67,16 @@ export async function write(
 async function accepted(
   parts: RecordParts,
   requests: readonly WriteRequest[],
-  { history }: WriteContext,
+  { leniency }: WriteContext,
 ): Promise<Prepared> {
   const set = parts.profiles.current();
   try {
-    return prepare(parts, requests, set, history);
+    return prepare(parts, requests, set, leniency);
   } catch (error) {
     const isOfProfiles = error instanceof Failure && error.issues.some(({ profile }) => profile !== undefined);
     const latest = isOfProfiles ? await parts.profiles.latest() : set;
     if (latest === set) throw error;
-    return prepare(parts, requests, latest, history);
+    return prepare(parts, requests, latest, leniency);
   }
 }
 
