@@ -53,8 +53,8 @@ const BANDS: readonly Band[] = [
     ],
   },
   {
-    title: '5  What the rules find',
-    words: 'for a person to look at; closed by the rules when the reason is gone',
+    title: '5  Findings',
+    words: 'what the rules find, for a person to look at; closed when the reason is gone',
     rows: [['kap-rule-finding']],
   },
 ];

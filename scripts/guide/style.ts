@@ -51,7 +51,7 @@ caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(5
 .wide{position:relative}
 th,td{text-align:left;vertical-align:top;padding:.42rem .7rem;border-top:1px solid var(--line);font-weight:400}
 thead th{background:var(--shade);border-top:0;font-size:.8rem;font-weight:600;color:var(--soft);white-space:nowrap}
-tbody tr:target,article:target{background:var(--mark)}
+tbody tr:target{background:var(--mark)}article:target{outline:3px solid var(--accent)}
 th[scope=row].code,th[scope=row].key,td.code{font-family:var(--mono);font-size:.84rem}
 td.asked{min-width:17rem}
 td.code{min-width:8rem}th[scope=row].key,th[scope=row].code{white-space:nowrap}.display{font-family:var(--sans);font-size:.9rem;white-space:normal}td.at{min-width:9rem;max-width:18rem}
@@ -126,7 +126,7 @@ ul.plain{list-style:none;margin:0;padding:0}
 h1{font-size:1.5rem}main{padding:1rem .9rem 2rem}.site{padding:.6rem .9rem}
 .facts>div{grid-template-columns:1fr;gap:0}.example{padding:.7rem .75rem}pre{padding:.6rem .7rem}}
 @media print{.site nav,.contents,.skip,.legend{display:none}body{font-size:10pt}main,footer{max-width:none;padding:0}
-.wide,.picture,pre{overflow:visible;border-color:#bbb}.elements,.picture svg{min-width:0}pre{white-space:pre-wrap}
+.wide,.picture,pre{overflow:visible;border-color:#bbb}th,td{min-width:0!important;white-space:normal!important;overflow-wrap:anywhere}.elements,.picture svg{min-width:0}pre{white-space:pre-wrap}
 tr,.example h4,.issues{break-inside:avoid}h2,h3{break-after:avoid}details::details-content{content-visibility:visible;block-size:auto}
 a[rel=external]{color:inherit}}
 `;

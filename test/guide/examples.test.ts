@@ -1,5 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { checkExamples, validatorOfGuide } from '../../scripts/guide/examples.ts';
 import { profilesIn, readGuide } from '../../scripts/guide/source.ts';
+
+import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { digestPackages } from '../../src/fhir/profiles/load.ts';
+import { readPackage } from '../../src/fhir/profiles/package.ts';
+import { profilesOf } from '../../src/fhir/profiles/registry.ts';
+import { shippedProfiles } from '../../src/fhir/profiles/shipped.ts';
+import { createValidator } from '../../src/fhir/validation/validator.ts';
+import { usCorePackage, usCoreVersions, withPackages } from '../us-core/package-file.ts';
 
 const source = readGuide();
 const validator = validatorOfGuide(source);
@@ -51,3 +60,37 @@ test.each(source.definitions.map(({ file, resource }) => [file, resource] as con
     expect(validator.check(resource)).toEqual([]);
   },
 );
+
+withPackages.each(usCoreVersions)(
+  'the valid examples of profiles on US Core are valid in US Core %s',
+  async (version) => {
+    const definitions = loadDefinitions();
+    const known = shippedProfiles();
+    const us = await readPackage(readFileSync(usCorePackage(version)));
+    const [digested] = digestPackages([us], { definitions, known, definition: () => undefined });
+    const profiles = profilesOf(digested === undefined ? [] : [digested.source], known);
+    const usCore = createValidator(definitions, profiles);
+    const checked = folders.flatMap(({ profile, examples }) => {
+      const parent = usCoreParent(profile);
+      if (parent === undefined) return [];
+      return examples
+        .filter(({ isValid }) => isValid)
+        .map(({ file, resource }) => ({
+          file: `${profile}/${file}`,
+          issues: usCore.check(resource, { profiles: [`${parent}|${version}`], claimed: false }),
+        }));
+    });
+    expect(checked.filter(({ issues }) => issues.length > 0)).toEqual([]);
+    expect(checked.length).toBeGreaterThan(20);
+  },
+);
+
+/** The nearest parent in US Core, without its version; through parents of ours. */
+function usCoreParent(id: string): string | undefined {
+  const base = profilesIn(source)
+    .find(({ resource }) => resource.id === id)
+    ?.resource.baseDefinition?.split('|')[0];
+  if (base === undefined) return undefined;
+  if (base.startsWith('http://hl7.org/fhir/us/core/')) return base;
+  return base.startsWith('https://kap.example.org/') ? usCoreParent(base.slice(base.lastIndexOf('/') + 1)) : undefined;
+}

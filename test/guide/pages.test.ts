@@ -7,7 +7,7 @@ import { elementAnchor } from '../../scripts/guide/element-table.ts';
 import { jsonView } from '../../scripts/guide/json-view.ts';
 import { addressOf } from '../../scripts/guide/links.ts';
 import { deadLinks, type Site, siteOf } from '../../scripts/guide/site.ts';
-import { type GuideSource, ofType, profilesIn, readGuide } from '../../scripts/guide/source.ts';
+import { extensionsIn, type GuideSource, ofType, profilesIn, readGuide } from '../../scripts/guide/source.ts';
 import { STYLE } from '../../scripts/guide/style.ts';
 import { HOSTILE, hostileGuide } from './hostile-guide.ts';
 
@@ -112,6 +112,13 @@ test('an element that we constrain says why in a sentence', () => {
       .map(({ id }) => `${file} ${id}`),
   );
   expect(silent).toEqual([]);
+});
+
+test('no extension of the guide changes the meaning of what it stands at, as the first page says', () => {
+  const modifiers = extensionsIn(source).filter(
+    ({ resource }) => resource.differential?.element?.[0]?.isModifier === true,
+  );
+  expect(modifiers.map(({ file }) => file)).toEqual([]);
 });
 
 test('an invalid example is shown with the rule that it breaks and with what the validator says', () => {

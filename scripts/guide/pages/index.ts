@@ -29,11 +29,10 @@ export function indexPage(parts: IndexParts): Page {
   const body = html`<h1>${GUIDE_TITLE}</h1>
 <p class="lede">What comes over the wire when a clinic records ketamine-assisted psychotherapy (KAP) with kap-bridge: for those who build the other end of the interface, and for those who check it.</p>
 <p>A course of treatment is a handful of FHIR R4 resources: a patient in a course with a care plan, infusion visits with their vital signs, integration sessions of psychotherapy in a window after each infusion, and scores along the way. Each has a profile here, on a US Core parent where one exists. Every resource that claims a profile in <code>meta.profile</code> is held to it when it is written; what breaks it is refused with the issue, its place and the rule.</p>
-<p>Every page says what an element is for in a sentence, and shows what is accepted and what is refused. The JSON beside each page is the definition itself, with its snapshot.</p>
 <section aria-labelledby="course">
 <h2 id="course">How a course flows</h2>
 ${flowPicture(parts.source)}${flowInWords(parts.source)}</section>
-${sections.map(
+${HOW_TO_USE}${sections.map(
   ({ section, intro, content }) => html`<section aria-labelledby="${section.id}">
 <h2 id="${section.id}">${section.title}</h2>
 ${intro && html`<p>${intro}</p>\n`}${content}</section>
@@ -41,6 +40,17 @@ ${intro && html`<p>${intro}</p>\n`}${content}</section>
 )}`;
   return { file: 'index.html', title: GUIDE_TITLE, section: SECTIONS.course, body };
 }
+
+const HOW_TO_USE = html`<section aria-labelledby="use">
+<h2 id="use">How to use it</h2>
+<ul class="reading">
+<li><b>Read.</b> The page of a profile says for each element what is asked and why, and shows what is accepted and what is refused. The JSON beside it is the definition itself, with its snapshot, for software.</li>
+<li><b>Claim.</b> A resource names its profiles in <code>meta.profile</code>. What the service writes by itself does so, too.</li>
+<li><b>Ask before you send.</b> <code>POST /fhir/Observation/$validate?profile={canonical url}</code> answers with every issue, its severity and its place in FHIRPath, and stores nothing.</li>
+<li><b>Send.</b> A resource that breaks a profile it claims is refused, and with it the transaction it stands in: an OperationOutcome lists all issues, as the examples here show them. Only history that a clinic imports may be stored with warnings, where the clinic says so for that profile.</li>
+<li><b>Receive.</b> What is marked <abbr class="flag must" title="must support">S</abbr> is there where the fact is known: keep it and show it. No extension of this guide changes the meaning of what it stands at.</li>
+</ul></section>
+`;
 
 /** The sections that have something in them, as the head of every page lists them. */
 export function sectionsOf(parts: IndexParts): readonly Section[] {
