@@ -13,16 +13,16 @@ import { forEachResource } from '../definitions/bundle-entries.ts';
 import { cached, cacheFolders } from '../definitions/cache.ts';
 import { definitionsPackage } from '../definitions/package.ts';
 import type { ValueSetDigest } from '../definitions/value-sets.ts';
-import { Failure } from '../failure.ts';
 import { boundValueSets } from './bindings.ts';
 import type { Profile } from './model.ts';
 import { type PackedProfiles, packProfiles, unpackProfiles } from './packed.ts';
 import { profileOf } from './profile.ts';
+import { corrected, isLeftOut } from './published-errata.ts';
 import { type ProfileSource, type Profiles, profilesOf } from './registry.ts';
 import { digestValueSets } from './value-sets.ts';
 
 /** Raise when the form or the making of the digests changes. */
-const FORMAT = 2;
+const FORMAT = 4;
 
 const GUIDE = join(import.meta.dirname, '..', '..', '..', 'fhir-profiles');
 const PUBLISHED_FILES = ['profiles-others.json', 'extension-definitions.json'];
@@ -92,8 +92,8 @@ function publishedDigest(folder: string): string {
   for (const file of PUBLISHED_FILES) {
     forEachResource(join(folder, file), (resource) => {
       if (resource.resourceType !== 'StructureDefinition') return;
-      const profile = publishedProfile(resource as unknown as StructureDefinition);
-      if (profile !== undefined) profiles.push(profile);
+      const definition = resource as unknown as StructureDefinition;
+      if (!isLeftOut(definition.url)) profiles.push(profileOf(corrected(definition)));
     });
   }
   const lines = profiles.map((profile) =>
@@ -103,22 +103,6 @@ function publishedDigest(folder: string): string {
     } satisfies PublishedLine),
   );
   return `${JSON.stringify(profiles.map(({ url }) => url))}\n${lines.join('\n')}`;
-}
-
-/** Three are published with elements that contradict each other: nothing could satisfy them (decision 0082). */
-const PUBLISHED_BROKEN: ReadonlySet<string> = new Set(
-  ['familymemberhistory-genetic', 'catalog', 'codesystem-history'].map(
-    (id) => `http://hl7.org/fhir/StructureDefinition/${id}`,
-  ),
-);
-
-function publishedProfile(definition: StructureDefinition): Profile | undefined {
-  try {
-    return profileOf(definition);
-  } catch (error) {
-    if (error instanceof Failure && PUBLISHED_BROKEN.has(definition.url)) return undefined;
-    throw error;
-  }
 }
 
 function publishedProfiles(readText: () => string): Profiles {
