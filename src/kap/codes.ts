@@ -66,6 +66,7 @@ export const IDEMPOTENCY_KEY = 'https://kap.example.org/id/idempotency-key';
 export const EXTENSION = {
   policyParameter: `${CANONICAL_BASE}/StructureDefinition/kap-policy-parameter`,
   doseConfirmedBy: `${CANONICAL_BASE}/StructureDefinition/dose-confirmed-by`,
+  sessionNumber: `${CANONICAL_BASE}/StructureDefinition/kap-session-number`,
 } as const;
 
 /** `PlanDefinition` → `plan-definition`, `integrationWindowStart` → `integration-window-start`. */
@@ -349,6 +350,51 @@ export const ALERT = {
 /** US Core profile addresses (6.1.0 and 7.0.0). */
 export function usCoreProfile(name: string): string {
   return `http://hl7.org/fhir/us/core/StructureDefinition/us-core-${name}`;
+}
+
+/** The profiles of the guide (fhir-profiles) that what is written here claims. */
+export type KapProfile =
+  | 'kap-course'
+  | 'kap-care-plan'
+  | 'kap-infusion-request'
+  | 'kap-integration-request'
+  | 'kap-ketamine-order'
+  | 'kap-infusion-encounter'
+  | 'kap-infusion-procedure'
+  | 'kap-ketamine-administration'
+  | 'kap-integration-encounter'
+  | 'kap-integration-procedure'
+  | 'kap-infusion-blood-pressure'
+  | 'kap-infusion-heart-rate'
+  | 'kap-infusion-respiratory-rate'
+  | 'kap-infusion-oxygen-saturation'
+  | 'kap-integration-interval'
+  | 'kap-sedation-score'
+  | 'kap-dissociation-score'
+  | 'kap-phq9-score'
+  | 'kap-phq9-item9'
+  | 'kap-gad7-score'
+  | 'kap-pcl5-score'
+  | 'kap-cssrs-risk'
+  | 'kap-ybocs-score'
+  | 'kap-madrs-score'
+  | 'kap-audit-score'
+  | 'kap-clinical-note'
+  | 'kap-psychotherapy-note'
+  | 'kap-rule-finding'
+  | 'kap-adverse-event';
+
+/** Its address, as a claim in meta.profile. Without a version: whoever claims it means the one that is loaded. */
+export function kapProfile(name: KapProfile): string {
+  return `${CANONICAL_BASE}/StructureDefinition/${name}`;
+}
+
+/**
+ * What a resource claims in meta.profile. The US Core profile stands beside ours although ours is built on it: a client
+ * searches `_profile` by the one it knows.
+ */
+export function claims(ours: KapProfile | undefined, usCore?: string): string[] {
+  return [...(ours === undefined ? [] : [kapProfile(ours)]), ...(usCore === undefined ? [] : [usCoreProfile(usCore)])];
 }
 
 /** Whether a concept carries this code of this system. */

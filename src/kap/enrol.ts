@@ -16,7 +16,7 @@ import type {
   ServiceRequest,
 } from '@medplum/fhirtypes';
 import type { Issue } from '../fhir/failure.ts';
-import { concept, hasCode, hasKapCode, kapCoding, LOINC, SYSTEM, usCoreProfile } from './codes.ts';
+import { claims, concept, EXTENSION, hasCode, hasKapCode, kapCoding, LOINC, SYSTEM, usCoreProfile } from './codes.ts';
 import { atOffset, millisecondsOf, offsetOf } from './instant.ts';
 import { DAY } from './moments.ts';
 import { asBundleReference, fault, type Given, type ParameterDefinition, readParameters } from './parameters.ts';
@@ -260,6 +260,7 @@ class CoursePlan {
   #episode(team: Draft): Resource {
     return {
       resourceType: 'EpisodeOfCare',
+      meta: { profile: claims('kap-course') },
       identifier: [businessIdentifier('EpisodeOfCare', this.#key), ...(this.#named ? [this.#named] : [])],
       status: 'active',
       type: [concept(kapCoding('kap-course'), this.#protocol.title)],
@@ -334,10 +335,8 @@ class CoursePlan {
     const start = this.#starts[index];
     if (infusion === undefined || start === undefined) throw new RangeError(`no infusion ${index + 1}`);
     const text = `${infusion.activity.code?.text ?? infusion.title} ${infusion.number} of ${this.#protocol.infusions.length}`;
-    return this.#order(`inf-${infusion.number}`, infusion.activity, text, plan, {
-      start,
-      end: this.#plannedEnd(index),
-    });
+    const period = { start, end: this.#plannedEnd(index) };
+    return this.#order('inf', infusion.number, infusion.activity, text, plan, period);
   }
 
   #plannedEnd(index: number): string {
@@ -355,11 +354,12 @@ class CoursePlan {
       therapy.window === 'during'
         ? { start, end }
         : { start: hoursAfterEnd(therapy.window.low), end: hoursAfterEnd(therapy.window.high) };
-    return this.#order(`int-${therapy.infusion}`, therapy.activity, therapy.title, plan, period);
+    return this.#order('int', therapy.infusion, therapy.activity, therapy.title, plan, period);
   }
 
   #order(
-    part: string,
+    part: 'inf' | 'int',
+    number: number,
     activity: ActivityDefinition,
     text: string,
     plan: Reference<never>,
@@ -368,8 +368,9 @@ class CoursePlan {
     const performer = this.#performerOf(activity);
     return {
       resourceType: 'ServiceRequest',
-      meta: { profile: [usCoreProfile('servicerequest')] },
-      identifier: [businessIdentifier('ServiceRequest', `${this.#key}-${part}`)],
+      meta: { profile: claims(part === 'inf' ? 'kap-infusion-request' : 'kap-integration-request', 'servicerequest') },
+      extension: [{ url: EXTENSION.sessionNumber, valuePositiveInt: number }],
+      identifier: [businessIdentifier('ServiceRequest', `${this.#key}-${part}-${number}`)],
       instantiatesCanonical: [this.#protocol.canonical],
       basedOn: [plan],
       requisition: businessIdentifier('Requisition', this.#key),
@@ -398,10 +399,11 @@ class CoursePlan {
     const encounter = this.#given.bundleReference('encounter');
     return {
       resourceType: 'MedicationRequest',
-      meta: { profile: [usCoreProfile('medicationrequest')] },
+      meta: { profile: claims('kap-ketamine-order', 'medicationrequest') },
       identifier: [businessIdentifier('MedicationRequest', this.#key)],
       status: this.#requester ? 'active' : 'draft',
-      intent: 'order',
+      // A drug that nobody ordered is a plan: US Core allows no order without its requester (us-core-21).
+      intent: this.#requester ? 'order' : 'plan',
       category: [{ coding: [{ system: SYSTEM.requestCategory, code: 'outpatient', display: 'Outpatient' }] }],
       reportedBoolean: false,
       ...(activity.productCodeableConcept && { medicationCodeableConcept: activity.productCodeableConcept }),
@@ -412,10 +414,12 @@ class CoursePlan {
       ...(this.#conditions.length > 0 && { reasonReference: [...this.#conditions] }),
       instantiatesCanonical: [this.#protocol.canonical],
       basedOn: [plan],
-      dosageInstruction: (activity.dosage ?? []).map((dosage) => ({
-        ...dosage,
-        timing: { repeat: { count: this.#starts.length } },
-      })),
+      ...(activity.dosage && {
+        dosageInstruction: activity.dosage.map((dosage) => ({
+          ...dosage,
+          timing: { repeat: { count: this.#starts.length } },
+        })),
+      }),
     };
   }
 
@@ -424,7 +428,7 @@ class CoursePlan {
     const supporting = this.#given.references('supportingInfo').map(({ value }) => asBundleReference(value));
     return {
       resourceType: 'CarePlan',
-      meta: { profile: [usCoreProfile('careplan')] },
+      meta: { profile: claims('kap-care-plan', 'careplan') },
       text: {
         status: 'generated',
         div: `<div xmlns="http://www.w3.org/1999/xhtml"><p>${xml(this.#protocol.title)}. ${xml(this.#protocol.description)}</p></div>`,

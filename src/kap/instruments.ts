@@ -9,9 +9,11 @@ import type {
 import type { Issue } from '../fhir/failure.ts';
 import {
   CANONICAL_BASE,
+  claims,
   concept,
   FREQUENCY_ANSWERS,
   GAD7_ITEMS,
+  type KapProfile,
   kapCoding,
   LOINC,
   PHQ9_ITEMS,
@@ -32,8 +34,12 @@ import { businessIdentifier } from './transaction.ts';
 type Instrument = {
   readonly title: string;
   readonly total?: Coding;
+  /** Of the total, or of the risk level; absent where the guide has none. */
+  readonly profile?: KapProfile;
   readonly highest: number;
   readonly ratedBy: 'patient' | 'clinician';
+  /** It rates what the drug does, so it is part of the infusion in whose visit it is rated. */
+  readonly isOfInfusion?: true;
   readonly form?: { readonly id: string; readonly items: readonly string[] };
 };
 
@@ -41,6 +47,7 @@ const INSTRUMENTS: Readonly<Record<string, Instrument>> = {
   'phq-9': {
     title: 'PHQ-9',
     total: LOINC.phq9Total,
+    profile: 'kap-phq9-score',
     highest: 27,
     ratedBy: 'patient',
     form: { id: 'phq-9', items: PHQ9_ITEMS },
@@ -48,19 +55,39 @@ const INSTRUMENTS: Readonly<Record<string, Instrument>> = {
   'gad-7': {
     title: 'GAD-7',
     total: LOINC.gad7Total,
+    profile: 'kap-gad7-score',
     highest: 21,
     ratedBy: 'patient',
     form: { id: 'gad-7', items: GAD7_ITEMS },
   },
-  'pcl-5': { title: 'PCL-5', total: LOINC.pcl5Total, highest: 80, ratedBy: 'patient' },
+  'pcl-5': { title: 'PCL-5', total: LOINC.pcl5Total, profile: 'kap-pcl5-score', highest: 80, ratedBy: 'patient' },
   'qids-sr16': { title: 'QIDS-SR16', total: kapCoding('qids-sr16-total'), highest: 27, ratedBy: 'patient' },
   'meq-30': { title: 'MEQ-30', total: kapCoding('meq30-total'), highest: 150, ratedBy: 'patient' },
-  audit: { title: 'AUDIT', total: LOINC.auditTotal, highest: 40, ratedBy: 'patient' },
+  audit: { title: 'AUDIT', total: LOINC.auditTotal, profile: 'kap-audit-score', highest: 40, ratedBy: 'patient' },
   'dast-10': { title: 'DAST-10', total: LOINC.dast10Total, highest: 10, ratedBy: 'patient' },
-  madrs: { title: 'MADRS', total: kapCoding('madrs-total'), highest: 60, ratedBy: 'clinician' },
-  'y-bocs': { title: 'Y-BOCS', total: kapCoding('ybocs-total'), highest: 40, ratedBy: 'clinician' },
-  cadss: { title: 'CADSS', total: kapCoding('cadss-total'), highest: 92, ratedBy: 'clinician' },
-  'c-ssrs': { title: 'C-SSRS screener', highest: 1, ratedBy: 'clinician' },
+  madrs: {
+    title: 'MADRS',
+    total: kapCoding('madrs-total'),
+    profile: 'kap-madrs-score',
+    highest: 60,
+    ratedBy: 'clinician',
+  },
+  'y-bocs': {
+    title: 'Y-BOCS',
+    total: kapCoding('ybocs-total'),
+    profile: 'kap-ybocs-score',
+    highest: 40,
+    ratedBy: 'clinician',
+  },
+  cadss: {
+    title: 'CADSS',
+    total: kapCoding('cadss-total'),
+    profile: 'kap-dissociation-score',
+    highest: 92,
+    ratedBy: 'clinician',
+    isOfInfusion: true,
+  },
+  'c-ssrs': { title: 'C-SSRS screener', profile: 'kap-cssrs-risk', highest: 1, ratedBy: 'clinician' },
 };
 
 /** The C-SSRS screener in the order of its questions. */
@@ -201,20 +228,26 @@ function refuseBadAnswers(code: string, instrument: Instrument, answers: Answers
   }
 }
 
-/** How a scale goes into the bundle: its resources in order, each added through `add`, which gives its reference. */
+/**
+ * How a scale goes into the bundle: its resources in order, each added through `add`, which gives its reference.
+ *
+ * @param context with the infusion, where the session is one
+ */
 export function addScale(
   scale: RatedScale,
   sessionTime: string,
-  context: SessionContext,
+  context: SessionContext & { readonly infusion?: Reference<never> },
   clinician: Reference<never>,
   add: (resource: Resource) => Reference<never>,
 ): void {
   const at = scale.at ?? sessionTime;
   const rater = scale.instrument.ratedBy === 'patient' ? context.subject : clinician;
-  const observe = (suffix: string, code: CodeableConcept, isLoinc: boolean): Observation => ({
+  const partOf = scale.instrument.isOfInfusion && context.infusion;
+  const observe: Observe = (suffix, code, profile) => ({
     resourceType: 'Observation',
-    ...(isLoinc && { meta: { profile: [usCoreProfile('observation-screening-assessment')] } }),
+    ...(profile.length > 0 && { meta: { profile } }),
     identifier: [businessIdentifier('Observation', `${context.key}-${scale.part}${suffix}`)],
+    ...(partOf && { partOf: [partOf] }),
     status: 'final',
     category: [concept({ system: SYSTEM.observationCategory, code: 'survey', display: 'Survey' })],
     code,
@@ -227,13 +260,14 @@ export function addScale(
     addScreener(scale, observe, add);
     return;
   }
-  const { total, title, form } = scale.instrument;
+  const { total, title, form, profile } = scale.instrument;
   if (total === undefined || scale.total === undefined) return;
   const answers = form && add(answersOf(scale, form, total, at, context));
   const derivedFrom = answers ? { derivedFrom: [answers] } : {};
-  const isLoinc = total.system === SYSTEM.loinc;
+  // Without a profile of ours: US Core alone, for the scales that have a code of LOINC.
+  const isClaimed = profile !== undefined || total.system === SYSTEM.loinc;
   add({
-    ...observe('', concept(total, `${title} total score`), isLoinc),
+    ...observe('', concept(total, `${title} total score`), isClaimed ? claims(profile, SCREENING) : []),
     valueQuantity: score(scale.total),
     ...derivedFrom,
   });
@@ -241,16 +275,20 @@ export function addScale(
     const answer = FREQUENCY_ANSWERS[scale.items[8] ?? -1];
     if (answer === undefined) throw new RangeError('a PHQ-9 without item 9 was let through');
     add({
-      ...observe('-item-9', concept(LOINC.phq9Item9, 'PHQ-9 item 9'), true),
+      ...observe('-item-9', concept(LOINC.phq9Item9, 'PHQ-9 item 9'), claims('kap-phq9-item9', SCREENING)),
       valueCodeableConcept: concept(answer),
       ...derivedFrom,
     });
   }
 }
 
+const SCREENING = 'observation-screening-assessment';
+
+type Observe = (suffix: string, code: CodeableConcept, profile: string[]) => Observation;
+
 function addScreener(
-  { items, riskLevel }: RatedScale,
-  observe: (suffix: string, code: CodeableConcept, isLoinc: boolean) => Observation,
+  { items, riskLevel, instrument }: RatedScale,
+  observe: Observe,
   add: (resource: Resource) => Reference<never>,
 ): void {
   const answers = items.map((item, index) => {
@@ -258,14 +296,22 @@ function addScreener(
     if (question === undefined) throw new RangeError('a C-SSRS screener with too many items was let through');
     const answer = concept(item === 1 ? LOINC.yes : LOINC.no);
     return add({
-      ...observe(`-${index + 1}`, concept(question, `C-SSRS screener question ${index + 1}`), true),
+      ...observe(
+        `-${index + 1}`,
+        concept(question, `C-SSRS screener question ${index + 1}`),
+        claims(undefined, SCREENING),
+      ),
       valueCodeableConcept: answer,
     });
   });
   const risk = RISK_LEVELS[riskLevel ?? ''];
   if (risk === undefined) return;
   add({
-    ...observe('', concept(LOINC.cssrsRisk, 'C-SSRS screener: suicide risk level'), true),
+    ...observe(
+      '',
+      concept(LOINC.cssrsRisk, 'C-SSRS screener: suicide risk level'),
+      claims(instrument.profile, SCREENING),
+    ),
     valueCodeableConcept: concept(risk, risk.display),
     ...(answers.length > 0 && { derivedFrom: answers }),
   });

@@ -1,5 +1,5 @@
 import type { Binary, BundleEntry, DocumentReference, Patient, Reference, Resource } from '@medplum/fhirtypes';
-import { concept, IDEMPOTENCY_KEY, kapCoding } from './codes.ts';
+import { claims, concept, IDEMPOTENCY_KEY, kapCoding } from './codes.ts';
 import { MESSAGE } from './message.ts';
 import { base64, type SessionContext, SessionDrafts, sessionProvenance } from './session-resources.ts';
 import { bundleReference, businessIdentifier } from './transaction.ts';
@@ -37,7 +37,7 @@ export function psychotherapyNote(
   };
   const document: DocumentReference = {
     resourceType: 'DocumentReference',
-    meta: { tag: [{ system: MESSAGE, code: note.digest }] },
+    meta: { profile: claims('kap-psychotherapy-note'), tag: [{ system: MESSAGE, code: note.digest }] },
     identifier: [psychotherapyNoteIdentifier(context.key)],
     status: 'current',
     docStatus: 'final',

@@ -16,6 +16,7 @@ import type {
 import type { Issue } from '../fhir/failure.ts';
 import {
   CANONICAL_BASE,
+  claims,
   concept,
   EXTENSION,
   IDEMPOTENCY_KEY,
@@ -137,8 +138,10 @@ class InfusionRecord {
       for (const observation of vitalObservations(reading, this.#context, this.#nurse, monitor))
         drafts.add(observation);
     }
-    for (const scale of scales)
-      addScale(scale, this.#time(), this.#context, this.#nurse, (resource) => drafts.add(resource));
+    const { procedure: infusion } = this.#context;
+    for (const scale of scales) {
+      addScale(scale, this.#time(), { ...this.#context, infusion }, this.#nurse, (resource) => drafts.add(resource));
+    }
     const discharge = this.#discharge();
     if (discharge !== undefined) drafts.add(discharge);
     for (const [index, event] of this.#given.parts('adverseEvent').entries()) {
@@ -165,7 +168,7 @@ class InfusionRecord {
     const episode = this.#course.episode();
     return {
       resourceType: 'Encounter',
-      meta: { profile: [usCoreProfile('encounter')] },
+      meta: { profile: claims('kap-infusion-encounter', 'encounter') },
       identifier: [businessIdentifier('Encounter', key), ...(identifier ? [identifier] : [])],
       status: !came ? 'cancelled' : departure ? 'finished' : 'in-progress',
       ...(arrival &&
@@ -218,7 +221,11 @@ class InfusionRecord {
     const billed = minutes !== undefined && minutes >= 16 ? [{ system: SYSTEM.cpt, code: '96365' }] : [];
     return {
       resourceType: 'Procedure',
-      meta: { profile: [usCoreProfile('procedure')], tag: messageTags(this.#session.recorded, this.#digest) },
+      meta: {
+        profile: claims('kap-infusion-procedure', 'procedure'),
+        tag: messageTags(this.#session.recorded, this.#digest),
+      },
+      extension: [{ url: EXTENSION.sessionNumber, valuePositiveInt: number }],
       identifier: [businessIdentifier('Procedure', key)],
       instantiatesCanonical: [...(this.#request.carePlan.instantiatesCanonical ?? [])],
       basedOn: this.#basedOn(),
@@ -264,6 +271,7 @@ class InfusionRecord {
     });
     return {
       resourceType: 'MedicationAdministration',
+      meta: { profile: claims('kap-ketamine-administration') },
       ...(confirmedBy && { extension: [{ url: EXTENSION.doseConfirmedBy, valueReference: confirmedBy }] }),
       identifier: [businessIdentifier('MedicationAdministration', key)],
       contained: [this.#vial(order?.medicationCodeableConcept)],
@@ -419,7 +427,7 @@ class InfusionRecord {
     const assessment = coded(SYSTEM.adverseEventCausality, 'causality');
     return {
       resourceType: 'AdverseEvent',
-      meta: { tag: [{ system: IDEMPOTENCY_KEY, code }] },
+      meta: { profile: claims('kap-adverse-event'), tag: [{ system: IDEMPOTENCY_KEY, code }] },
       identifier,
       actuality: 'actual',
       event: part.concept('event')?.value ?? {},

@@ -1,6 +1,6 @@
 import type { Bundle, Coding, Encounter, Identifier, Procedure, Reference, ServiceRequest } from '@medplum/fhirtypes';
 import type { Issue } from '../fhir/failure.ts';
-import { concept, kapCoding, LOINC, SNOMED, SYSTEM, usCoreProfile } from './codes.ts';
+import { claims, concept, EXTENSION, kapCoding, LOINC, SNOMED, SYSTEM } from './codes.ts';
 import { millisecondsOf } from './instant.ts';
 import { addScale, type RatedScale, readScores, SCORE_PARAMETER } from './instruments.ts';
 import { messageDigest, messagesOf, messageTags, refuseOtherContent, repeated } from './message.ts';
@@ -371,7 +371,7 @@ class IntegrationRecord {
     const arrived = arrival ?? start;
     return {
       resourceType: 'Encounter',
-      meta: { profile: [usCoreProfile('encounter')] },
+      meta: { profile: claims('kap-integration-encounter', 'encounter') },
       identifier: [businessIdentifier('Encounter', key), ...(identifier ? [identifier] : [])],
       status: 'finished',
       statusHistory: [
@@ -407,7 +407,7 @@ class IntegrationRecord {
   }
 
   #procedure(cpt: readonly Coding[]): Procedure {
-    const { key, order, start, end, during, therapist } = this.#session;
+    const { key, number, order, start, end, during, therapist } = this.#session;
     const { organization } = this.#context;
     const role = this.#course.roleOf(therapist);
     const modality = this.#given.concept('modality')?.value;
@@ -416,7 +416,11 @@ class IntegrationRecord {
       modality?.text ?? (during ? 'Psychotherapy during the infusion' : 'Individual psychotherapy, KAP integration');
     return {
       resourceType: 'Procedure',
-      meta: { profile: [usCoreProfile('procedure')], tag: messageTags(this.#session.recorded, this.#digest) },
+      meta: {
+        profile: claims('kap-integration-procedure', 'procedure'),
+        tag: messageTags(this.#session.recorded, this.#digest),
+      },
+      ...(number > 0 && { extension: [{ url: EXTENSION.sessionNumber, valuePositiveInt: number }] }),
       identifier: [businessIdentifier('Procedure', key)],
       instantiatesCanonical: [...(this.#request.carePlan.instantiatesCanonical ?? [])],
       basedOn: [

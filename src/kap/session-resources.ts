@@ -10,7 +10,7 @@ import type {
   Reference,
   Resource,
 } from '@medplum/fhirtypes';
-import { concept, IDEMPOTENCY_KEY, kapCoding, LOINC, SYSTEM, usCoreProfile } from './codes.ts';
+import { claims, concept, IDEMPOTENCY_KEY, type KapProfile, kapCoding, LOINC, SYSTEM, usCoreProfile } from './codes.ts';
 import { compact } from './session.ts';
 import { businessIdentifier, createOnce, createOrReplace, type Draft, identifiersOf } from './transaction.ts';
 import type { VitalSigns } from './vital-signs.ts';
@@ -82,7 +82,7 @@ export function score(value: number): Quantity {
   return ucum(value, '{score}');
 }
 
-/** A reading as US Core vital signs; MOAA/S has no profile there. */
+/** A reading as vital signs; MOAA/S is a scale that is observed, so it stands under both categories. */
 export function vitalObservations(
   reading: VitalSigns,
   context: SessionContext,
@@ -90,19 +90,21 @@ export function vitalObservations(
   monitor: Reference<never> | undefined,
 ): Observation[] {
   const at = compact(reading.at);
-  const base = (part: string, code: CodeableConcept, profile?: string, category = 'vital-signs'): Observation => ({
+  const base = (
+    part: string,
+    code: CodeableConcept,
+    profile: KapProfile | undefined,
+    usCore: string,
+    category: readonly Category[] = ['vital-signs'],
+  ): Observation => ({
     resourceType: 'Observation',
-    ...(profile && { meta: { profile: [usCoreProfile(profile)] } }),
+    meta: { profile: claims(profile, usCore) },
     identifier: [businessIdentifier('Observation', `${context.key}-${part}-${at}`)],
     partOf: [context.procedure],
     status: 'final',
-    category: [
-      concept({
-        system: SYSTEM.observationCategory,
-        code: category,
-        display: category === 'exam' ? 'Exam' : 'Vital Signs',
-      }),
-    ],
+    category: category.map((each) =>
+      concept({ system: SYSTEM.observationCategory, code: each, display: CATEGORIES[each] }),
+    ),
     code,
     subject: context.subject,
     encounter: context.encounter,
@@ -114,7 +116,7 @@ export function vitalObservations(
   const found: Observation[] = [];
   if (systolic !== undefined && diastolic !== undefined) {
     found.push({
-      ...base('bp', concept(LOINC.bloodPressure, 'Blood pressure'), 'blood-pressure'),
+      ...base('bp', concept(LOINC.bloodPressure, 'Blood pressure'), 'kap-infusion-blood-pressure', 'blood-pressure'),
       component: [
         { code: concept(LOINC.systolic), valueQuantity: ucum(systolic, 'mm[Hg]') },
         { code: concept(LOINC.diastolic), valueQuantity: ucum(diastolic, 'mm[Hg]') },
@@ -123,30 +125,41 @@ export function vitalObservations(
   }
   if (heartRate !== undefined) {
     found.push({
-      ...base('hr', concept(LOINC.heartRate, 'Heart rate'), 'heart-rate'),
+      ...base('hr', concept(LOINC.heartRate, 'Heart rate'), 'kap-infusion-heart-rate', 'heart-rate'),
       valueQuantity: ucum(heartRate, '/min'),
     });
   }
   if (spo2 !== undefined) {
     const code = concept([LOINC.pulseOximetry, LOINC.oxygenSaturation], 'SpO2');
-    found.push({ ...base('spo2', code, 'pulse-oximetry'), valueQuantity: ucum(spo2, '%') });
+    found.push({
+      ...base('spo2', code, 'kap-infusion-oxygen-saturation', 'pulse-oximetry'),
+      valueQuantity: ucum(spo2, '%'),
+    });
   }
   if (respiratoryRate !== undefined) {
     const code = concept(LOINC.respiratoryRate, 'Respiratory rate');
-    found.push({ ...base('rr', code, 'respiratory-rate'), valueQuantity: ucum(respiratoryRate, '/min') });
+    found.push({
+      ...base('rr', code, 'kap-infusion-respiratory-rate', 'respiratory-rate'),
+      valueQuantity: ucum(respiratoryRate, '/min'),
+    });
   }
   if (temperature !== undefined) {
     const code = concept(LOINC.temperature, 'Body temperature');
-    found.push({ ...base('temp', code, 'body-temperature'), valueQuantity: ucum(temperature, 'Cel') });
+    found.push({ ...base('temp', code, undefined, 'body-temperature'), valueQuantity: ucum(temperature, 'Cel') });
   }
   if (moaas !== undefined) {
+    const code = concept(kapCoding('moaa-s'), 'MOAA/S score');
     found.push({
-      ...base('moaas', concept(kapCoding('moaa-s'), 'MOAA/S score'), undefined, 'exam'),
+      ...base('moaas', code, 'kap-sedation-score', 'observation-screening-assessment', ['survey', 'exam']),
       valueQuantity: score(moaas),
     });
   }
   return found;
 }
+
+const CATEGORIES = { 'vital-signs': 'Vital Signs', survey: 'Survey', exam: 'Exam' } as const;
+
+type Category = keyof typeof CATEGORIES;
 
 /** A note in the chart: final, found by `patient+category`, its text inside. */
 export function chartNote(
@@ -165,7 +178,7 @@ export function chartNote(
 ): DocumentReference {
   return {
     resourceType: 'DocumentReference',
-    meta: { profile: [usCoreProfile('documentreference')] },
+    meta: { profile: claims('kap-clinical-note', 'documentreference') },
     identifier: [businessIdentifier('DocumentReference', `${context.key}-${note.part}`)],
     status: 'current',
     docStatus: 'final',

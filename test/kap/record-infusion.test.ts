@@ -162,7 +162,8 @@ test('vital signs hang from the Procedure with US Core codes, both codings of Sp
   ]);
   expect(own.some((found) => codes(found)?.join() === '59408-5,2708-6')).toBe(true);
   expect(pressure?.meta?.security?.map(({ code }) => code)).toEqual(['N']);
-  expect(own.find((found) => codes(found)?.includes('cadss-total'))?.meta?.security).toBeUndefined();
+  const dissociation = own.find((found) => codes(found)?.includes('cadss-total'));
+  expect(dissociation?.meta?.security?.map(({ code }) => code)).toEqual(['R', 'PSY']);
 });
 
 test('the PHQ-9 keeps its answers, its total and item 9 apart', () => {

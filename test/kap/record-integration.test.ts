@@ -102,7 +102,7 @@ test('a psychotherapy note lies apart: labelled, no clinical note, with its own 
   const [binary] = chart.ofType('Binary') as [Binary];
   const labels = (resource: Resource) => resource.meta?.security?.map(({ code }) => code);
   for (const resource of [apart, binary]) expect(labels(resource)).toEqual(['R', 'PSYTHPN', 'HIPAAPsyNotes', 'NOAUTH']);
-  expect(apart.meta?.profile).toBeUndefined();
+  expect(apart.meta?.profile).toEqual(['https://kap.example.org/fhir/StructureDefinition/kap-psychotherapy-note']);
   expect(JSON.stringify(apart.category)).not.toContain('clinical-note');
   expect(apart.content[0]?.attachment).toMatchObject({ url: `Binary/${binary.id}` });
   expect(binary.securityContext?.reference).toBe(`DocumentReference/${apart.id}`);

@@ -7,7 +7,16 @@
  * elements of what they write and leave all others (mitigations, notes, owners) as people set them.
  */
 import type { DetectedIssue, Identifier, Observation, Reference, Resource, Task } from '@medplum/fhirtypes';
-import { concept, hasKapCode, type KapCode, kapCoding, kapConcept, RULE_FINDING } from '../codes.ts';
+import {
+  claims,
+  concept,
+  hasKapCode,
+  type KapCode,
+  type KapProfile,
+  kapCoding,
+  kapConcept,
+  RULE_FINDING,
+} from '../codes.ts';
 import { type Course, compareText, type Key, keyOf, target } from '../course.ts';
 import type { CoursePolicies } from '../course-policies.ts';
 import { labelled } from '../labels.ts';
@@ -113,6 +122,8 @@ function identified(value: string, existing?: readonly Identifier[]): Identifier
 /** An Observation of the rules. `owned` holds every element that follows from the facts. */
 export type WantedObservation = {
   readonly value: string;
+  /** What one of our own making claims; what an author wrote keeps the author's claims. */
+  readonly profile?: KapProfile;
   readonly owned: Omit<Observation, 'resourceType' | 'status' | 'id' | 'meta' | 'identifier' | 'subject'>;
   /** Whether a statement of the author is this one. */
   readonly isSameStatement: (authored: Observation) => boolean;
@@ -136,6 +147,7 @@ export function settleObservation(
   if (existing === undefined) {
     return changes.create<Observation>({
       resourceType: 'Observation',
+      ...(wanted.profile === undefined ? {} : { meta: { profile: claims(wanted.profile) } }),
       identifier: identified(wanted.value),
       status: 'final',
       ...wanted.owned,
@@ -230,6 +242,7 @@ export function settleFinding(
   if (own?.resourceType !== 'DetectedIssue') {
     changes.create<DetectedIssue>({
       resourceType: 'DetectedIssue',
+      meta: { profile: claims('kap-rule-finding') },
       identifier: identified(value),
       status: 'final',
       patient,

@@ -35,6 +35,7 @@ export function intervalObservation(
   const { procedure, encounter, startText } = therapy;
   return {
     value: intervalIdentifier(therapy),
+    profile: 'kap-integration-interval',
     owned: {
       category: [concept({ system: SYSTEM.observationCategory, code: 'therapy', display: 'Therapy' })],
       code: kapConcept('infusion-to-integration-interval'),
