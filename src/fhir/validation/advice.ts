@@ -2,8 +2,8 @@
  * What code systems know of the codings in a resource: codes that are not theirs, displays that are not the code's,
  * codes that are retired or deprecated. Nothing of it makes the resource invalid.
  *
- * For a resource that is valid R4. A write never looks at this; $validate shows it. Bindings are checked by the
- * validator, and are not repeated here.
+ * Takes whatever JSON object, in bounded time: what is no coding is passed over. A write never looks at this; $validate
+ * shows it. Bindings are checked by the validator, and are not repeated here.
  */
 import type { Coding } from '@medplum/fhirtypes';
 import type { Definitions } from '../definitions.ts';
@@ -19,6 +19,8 @@ import { formsUnder } from './schema.ts';
 const MAX_ADVICE = 100;
 /** Different codings that are looked up for one resource. */
 const MAX_QUESTIONS = 2000;
+/** As deep as the validator goes. */
+const MAX_DEPTH = 64;
 
 const AND_MORE = 'Not all codings were looked at: this is what was found in the first ones';
 
@@ -34,7 +36,8 @@ export async function adviceOn(
   const sets = new ValueSets(terminology);
   const answers = new Map<string, string | undefined>();
   const advice: Issue[] = [];
-  for (const { coding, expression } of codingsIn(node, { expression: place, path: type, type }, definitions)) {
+  const codings = new CodingFinder(definitions).in(node, { expression: place, path: type, type });
+  for (const { coding, expression } of codings) {
     if (advice.length >= MAX_ADVICE || answers.size >= MAX_QUESTIONS) {
       return [...advice, { ...issue('incomplete', AND_MORE, place), severity: 'information' }];
     }
@@ -50,7 +53,9 @@ export async function adviceOn(
 /** Undefined where there is nothing to say, and where the content of the system is not here. */
 async function adviceOnCoding({ version, ...coding }: Coding, sets: ValueSets): Promise<string | undefined> {
   const { system, code } = coding;
-  if (system === undefined || code === undefined) return undefined;
+  if (typeof system !== 'string' || typeof code !== 'string' || !isText(version) || !isText(coding.display)) {
+    return undefined;
+  }
   const index = await sets.system(system);
   // Of a version that is not here nothing can be said.
   if (index?.isComplete !== true || (version !== undefined && version !== index.version)) return undefined;
@@ -63,32 +68,51 @@ async function adviceOnCoding({ version, ...coding }: Coding, sets: ValueSets): 
   return index.isDeprecated(code) ? `The code ${system}|${code} is deprecated: use another one` : undefined;
 }
 
+/** What is sent need not be what the type says. */
+function isText(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string';
+}
+
 type PlacedCoding = { readonly coding: Coding; readonly expression: string };
 
-/** All codings of a resource, in document order of the definitions, those of resources inside it too. */
-function* codingsIn(node: FhirNode, place: Place, definitions: Definitions): Generator<PlacedCoding> {
-  if (place.path === undefined) return;
-  if (place.path === 'Coding') yield { coding: node as Coding, expression: place.expression };
-  for (const { types } of formsUnder(place.path, definitions)) {
-    for (const { key } of types) {
-      const value = node[key];
-      if (typeof value !== 'object' || value === null) continue;
-      const below = stepInto(key, place, definitions);
-      if (!Array.isArray(value)) yield* codingsBelow(value as FhirNode, below, definitions);
+/** Looks for codings. What stands below each key of a type is found out once. */
+class CodingFinder {
+  readonly #definitions: Definitions;
+  readonly #children = new Map<string, ReadonlyMap<string, Place>>();
+
+  constructor(definitions: Definitions) {
+    this.#definitions = definitions;
+  }
+
+  /** All codings below, in document order, those of resources inside too. */
+  *in(node: FhirNode, place: Place, depth = 0): Generator<PlacedCoding> {
+    const type = typeof node.resourceType === 'string' ? node.resourceType : undefined;
+    // A resource inside says its own type.
+    const path = type !== undefined && this.#definitions.isResourceType(type) ? type : place.path;
+    if (path === undefined || depth > MAX_DEPTH) return;
+    if (path === 'Coding') yield { coding: node as Coding, expression: place.expression };
+    const children = this.#childrenOf(path);
+    for (const [key, value] of Object.entries(node)) {
+      const step = children.get(key);
+      if (step === undefined || typeof value !== 'object' || value === null) continue;
+      const below = { ...step, expression: place.expression + step.expression };
+      if (!Array.isArray(value)) yield* this.in(value as FhirNode, below, depth + 1);
       else {
         for (const [at, item] of value.entries()) {
-          if (typeof item !== 'object' || item === null) continue;
-          const expression = `${below.expression}[${at}]`;
-          yield* codingsBelow(item as FhirNode, { ...below, expression }, definitions);
+          if (typeof item !== 'object' || item === null || Array.isArray(item)) continue;
+          yield* this.in(item as FhirNode, { ...below, expression: `${below.expression}[${at}]` }, depth + 1);
         }
       }
     }
   }
-}
 
-function codingsBelow(value: FhirNode, place: Place, definitions: Definitions): Generator<PlacedCoding> {
-  // A resource inside says its own type.
-  const type = typeof value.resourceType === 'string' ? value.resourceType : undefined;
-  if (type === undefined || !definitions.isResourceType(type)) return codingsIn(value, place, definitions);
-  return codingsIn(value, { expression: place.expression, path: type, type }, definitions);
+  #childrenOf(path: string): ReadonlyMap<string, Place> {
+    let children = this.#children.get(path);
+    if (children === undefined) {
+      const keys = formsUnder(path, this.#definitions).flatMap(({ types }) => types.map(({ key }) => key));
+      children = new Map(keys.map((key) => [key, stepInto(key, { expression: '', path }, this.#definitions)]));
+      this.#children.set(path, children);
+    }
+    return children;
+  }
 }

@@ -23,8 +23,8 @@ export type ChecksSource = {
 
 export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks {
   const checks = new Map<string, TypeCheck>();
-  /** What was compiled here, to be kept: nothing once it is on disk. */
-  const compiled = new Map<string, string>();
+  /** What was compiled here, to be kept: nothing once it is on disk. As bytes, since V8 keeps a string in its pieces. */
+  const compiled = new Map<string, Buffer>();
   let pack: CodePack | undefined;
   let isRead = false;
 
@@ -40,9 +40,9 @@ export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks
 
   function sourceOf(name: string): string {
     const present = compiled.get(name);
-    if (present !== undefined) return present;
+    if (present !== undefined) return present.toString();
     const source = sharedCompiler()(schemaOf(name));
-    if (store !== undefined) compiled.set(name, source);
+    if (store !== undefined) compiled.set(name, Buffer.from(source));
     return source;
   }
 
@@ -63,7 +63,8 @@ export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks
         }
       }
       store?.write(compiled);
-      compiled.clear();
+      pack = store?.read();
+      if (pack !== undefined) compiled.clear();
     },
   };
 }

@@ -17,7 +17,7 @@ export type CodePack = Readonly<Record<string, CheckFactory>>;
 
 export type CodeStore = {
   read(): CodePack | undefined;
-  write(sources: ReadonlyMap<string, string>): void;
+  write(sources: ReadonlyMap<string, Buffer>): void;
 };
 
 export type ValidatorCache = {
@@ -70,9 +70,8 @@ function sourcesBelow(folder: string): string {
 }
 
 /** Header (`key checksum bytes-of-source`), a line feed, the source, and what V8 keeps of it. */
-function packedContent(key: string, source: string): Buffer {
-  const code = Buffer.from(source);
-  const script = new Script(source, { filename: FILENAME });
+function packedContent(key: string, code: Buffer): Buffer {
+  const script = new Script(code.toString(), { filename: FILENAME });
   const body = Buffer.concat([code, script.createCachedData()]);
   return Buffer.concat([Buffer.from(`${headerOf(key, body, code.length)}\n`), body]);
 }

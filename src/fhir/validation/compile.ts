@@ -16,7 +16,25 @@ import type { Runtime } from './runtime.ts';
 export type CheckFactory = (runtime: Runtime) => TypeCheck;
 export type Compiler = (schema: AnySchemaObject) => string;
 
+/** What Ajv remembers of schemas that it has compiled has no end: after so many a new one is made. */
+const SCHEMAS_OF_ONE_AJV = 100;
+
 export function createCompiler(): Compiler {
+  let ajv = createAjv();
+  let left = SCHEMAS_OF_ONE_AJV;
+  return (schema) => {
+    if (left-- === 0) {
+      ajv = createAjv();
+      left = SCHEMAS_OF_ONE_AJV;
+    }
+    const { source } = ajv.compile(schema);
+    ajv.removeSchema(schema);
+    if (source === undefined) throw new Error('Ajv gave no source');
+    return factorySource(source);
+  };
+}
+
+function createAjv(): Ajv {
   const ajv = new Ajv({
     allErrors: true,
     strict: false,
@@ -33,12 +51,7 @@ export function createCompiler(): Compiler {
     else ajv.addFormat(name, { type: 'number', validate: primitive.test });
   }
   addFhirKeywords(ajv);
-  return (schema) => {
-    const { source } = ajv.compile(schema);
-    ajv.removeSchema(schema);
-    if (source === undefined) throw new Error('Ajv gave no source');
-    return factorySource(source);
-  };
+  return ajv;
 }
 
 type AjvSource = NonNullable<ReturnType<Ajv['compile']>['source']>;
@@ -53,11 +66,12 @@ function factorySource({ validateName, validateCode, scopeValues }: AjvSource): 
   return `function (runtime) {${constants.join('')}${validateCode}return ${validateName.str};}`;
 }
 
-/** The factories of a text `({ "Observation": function (runtime) {...}, ... })`, by name. */
-export function tableSource(sources: Iterable<readonly [name: string, source: string]>): string {
-  const parts: string[] = [];
-  for (const [name, source] of sources) parts.push(`${JSON.stringify(name)}: ${source}`);
-  return `({\n${parts.join(',\n')}\n})`;
+/** The text `({ "Observation": function (runtime) {...}, ... })`, whose value has all factories by name. */
+export function tableSource(sources: ReadonlyMap<string, Buffer>): Buffer {
+  const parts: Buffer[] = [Buffer.from('({\n')];
+  for (const [name, source] of sources)
+    parts.push(Buffer.from(`${JSON.stringify(name)}: `), source, Buffer.from(',\n'));
+  return Buffer.concat([...parts, Buffer.from('})')]);
 }
 
 export function evaluate(source: string): CheckFactory {

@@ -36,7 +36,7 @@ export function issuesOf(error: ErrorObject, of: IssueSource): Issue[] {
     case 'known':
       return found.map((name) => unknownElement(String(name), place, definitions));
     case 'needs':
-      return [needed(found, place)];
+      return [needed(found, place, definitions)];
     case 'choices':
       return [severalChoices(found, place, definitions)];
     case 'content':
@@ -165,10 +165,15 @@ function outsideOf(url: string, place: Place): Issue {
   return { ...issue('code-invalid', words, place.expression), severity: 'warning' };
 }
 
-function needed([name, slice]: Found, place: Place): Issue {
+function needed([name, slice]: Found, place: Place, definitions: Definitions): Issue {
   const words =
     slice === undefined ? `${name} is required here` : `${name} is required here: at least one of the slice ${slice}`;
-  return issue('required', words, `${place.expression}${stepTo(String(name))}`);
+  const isOfChoice =
+    place.path !== undefined && !formsUnder(place.path, definitions).some((form) => form.name === name);
+  const expression = isOfChoice
+    ? stepInto(String(name), place, definitions).expression
+    : `${place.expression}${stepTo(String(name))}`;
+  return issue('required', words, expression);
 }
 
 function wrongTarget(reference: unknown, [type, ...allowed]: Found, place: Place): Issue {

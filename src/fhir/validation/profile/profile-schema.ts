@@ -11,7 +11,15 @@ import { contentPath } from '../place.ts';
 import { primitives } from '../primitives.ts';
 import { type ElementForm, type FormType, formsUnder, type JsonSchema } from '../schema.ts';
 import type { Absent, Counted, Extended } from './cardinality.ts';
-import { bindingsOf, constraintsOf, limitsOf, referencesOf, typeProfilesOf, valuesOf } from './element-schema.ts';
+import {
+  bindingsOf,
+  constraintsOf,
+  equalLists,
+  limitsOf,
+  referencesOf,
+  typeProfilesOf,
+  valuesOf,
+} from './element-schema.ts';
 import type { Known } from './known.ts';
 import { slicesOf } from './slices-schema.ts';
 
@@ -139,7 +147,10 @@ function addNeedOfSlice(object: ObjectSchema, slice: ProfileElement, types: read
   const own = types.filter((type) => isOfSlice(type, slice));
   const [only] = own;
   const name = own.length === 1 && only !== undefined ? only.key : slice.name;
-  object.needs.push({ name, keys: own.flatMap(keysOf), slice: slice.sliceName ?? name });
+  const keys = own.flatMap(keysOf);
+  // The element itself may have no other type left.
+  if (object.needs.some((need) => equalLists(need.keys, keys))) return;
+  object.needs.push({ name, keys, slice: slice.sliceName ?? name });
 }
 
 function addValue(

@@ -1,0 +1,543 @@
+import { checker, definitionOf, extensionOf, type Json, TEST, valueSet } from './profiled.ts';
+
+const observation: Json = {
+  resourceType: 'Observation',
+  status: 'final',
+  code: { coding: [{ system: 's', code: 'c' }] },
+};
+const patient: Json = { resourceType: 'Patient' };
+
+type Case = readonly [what: string, element: object, resource: Json, expected: readonly string[]];
+
+/** Each case: a profile with one more element, a resource, and what is said of it. */
+function cases(type: string, table: readonly Case[]): void {
+  test.each(table)('%s', (_what, element, resource, expected) => {
+    const elements = Array.isArray(element) ? element : [element];
+    expect(checker([definitionOf('p', type, { elements })]).findings(resource)).toEqual(expected);
+  });
+}
+
+describe('cardinality', () => {
+  cases('Observation', [
+    [
+      'an element that must be there is missed',
+      { path: 'Observation.subject', min: 1 },
+      observation,
+      ['required Observation.subject'],
+    ],
+    [
+      'an element that must be there is there',
+      { path: 'Observation.subject', min: 1 },
+      { ...observation, subject: { display: 'x' } },
+      [],
+    ],
+    [
+      'a primitive with an extension alone is there',
+      { path: 'Observation.issued', min: 1 },
+      { ...observation, _issued: { extension: [{ url: 'http://x.test/y', valueCode: 'unknown' }] } },
+      [],
+    ],
+    [
+      'a choice that must be there is missed',
+      { path: 'Observation.value[x]', min: 1 },
+      observation,
+      ['required Observation.value'],
+    ],
+    ['any type of a choice will do', { path: 'Observation.value[x]', min: 1 }, { ...observation, valueInteger: 1 }, []],
+    [
+      'an element that may not be there',
+      { path: 'Observation.issued', max: '0' },
+      { ...observation, issued: '2026-01-01T00:00:00Z' },
+      ['structure Observation.issued'],
+    ],
+    [
+      'a list that may not be there',
+      { path: 'Observation.component', max: '0' },
+      { ...observation, component: [{ code: { text: 'x' } }] },
+      ['structure Observation.component'],
+    ],
+    [
+      'a choice that may not be there',
+      { path: 'Observation.value[x]', max: '0' },
+      { ...observation, valueString: 'x' },
+      ['structure Observation.value.ofType(string)'],
+    ],
+    [
+      'too few of a list',
+      { path: 'Observation.category', min: 2 },
+      { ...observation, category: [{ text: 'a' }] },
+      ['required Observation.category'],
+    ],
+    ['none of a list', { path: 'Observation.category', min: 2 }, observation, ['required Observation.category']],
+    [
+      'too many of a list',
+      { path: 'Observation.category', max: '1' },
+      { ...observation, category: [{ text: 'a' }, { text: 'b' }] },
+      ['structure Observation.category'],
+    ],
+    [
+      'an element below, only where its parent is',
+      [{ path: 'Observation.component' }, { path: 'Observation.component.interpretation', min: 1 }],
+      observation,
+      [],
+    ],
+    [
+      'an element below, at each item',
+      [{ path: 'Observation.component' }, { path: 'Observation.component.interpretation', min: 1 }],
+      {
+        ...observation,
+        component: [{ code: { text: 'a' }, interpretation: [{ text: 'x' }] }, { code: { text: 'b' } }],
+      },
+      ['required Observation.component[1].interpretation'],
+    ],
+    [
+      'an element of a datatype',
+      [{ path: 'Observation.code' }, { path: 'Observation.code.text', min: 1 }],
+      observation,
+      ['required Observation.code.text'],
+    ],
+    [
+      'an element of the items of a datatype',
+      [
+        { path: 'Observation.code' },
+        { path: 'Observation.code.coding' },
+        { path: 'Observation.code.coding.display', min: 1 },
+      ],
+      observation,
+      ['required Observation.code.coding[0].display'],
+    ],
+    [
+      'an element of one type of a choice',
+      [
+        { path: 'Observation.value[x]', type: [{ code: 'Quantity' }] },
+        { path: 'Observation.value[x].unit', min: 1 },
+      ],
+      { ...observation, valueQuantity: { value: 1 } },
+      ['required Observation.value.ofType(Quantity).unit'],
+    ],
+  ]);
+  cases('Patient', [
+    [
+      'a list of primitives counts entries that have extensions alone',
+      [{ path: 'Patient.name' }, { path: 'Patient.name.given', min: 2 }],
+      {
+        ...patient,
+        name: [
+          { given: ['a', null], _given: [null, { extension: [{ url: 'http://x.test/y', valueCode: 'masked' }] }] },
+        ],
+      },
+      [],
+    ],
+    [
+      'an extension that a primitive needs',
+      [{ path: 'Patient.birthDate' }, { path: 'Patient.birthDate.extension', min: 1 }],
+      { ...patient, birthDate: '1980-01-01' },
+      ['required Patient.birthDate.extension'],
+    ],
+  ]);
+});
+
+describe('types', () => {
+  cases('Observation', [
+    [
+      'a type of a choice that is left out',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }] },
+      { ...observation, valueString: 'x' },
+      ['structure Observation.value.ofType(string)'],
+    ],
+    [
+      'a primitive type that is left out, by its extension alone',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }] },
+      { ...observation, _valueString: { extension: [{ url: 'http://x.test/y', valueCode: 'unknown' }] } },
+      ['structure Observation.value.ofType(string)'],
+    ],
+    [
+      'a type of a choice that stays',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }, { code: 'string' }] },
+      { ...observation, valueString: 'x' },
+      [],
+    ],
+    [
+      'a slice of a choice by its type says more of that type',
+      [
+        { path: 'Observation.value[x]', slicing: { discriminator: [{ type: 'type', path: '$this' }], rules: 'open' } },
+        {
+          id: 'Observation.value[x]:valueQuantity',
+          path: 'Observation.value[x]',
+          sliceName: 'valueQuantity',
+          type: [{ code: 'Quantity' }],
+        },
+        { id: 'Observation.value[x]:valueQuantity.code', path: 'Observation.value[x].code', min: 1 },
+      ],
+      { ...observation, valueQuantity: { value: 1 } },
+      ['required Observation.value.ofType(Quantity).code'],
+    ],
+    [
+      'a slice of a choice says nothing of the other types',
+      [
+        { path: 'Observation.value[x]', slicing: { discriminator: [{ type: 'type', path: '$this' }], rules: 'open' } },
+        {
+          id: 'Observation.value[x]:valueQuantity',
+          path: 'Observation.value[x]',
+          sliceName: 'valueQuantity',
+          type: [{ code: 'Quantity' }],
+        },
+        { id: 'Observation.value[x]:valueQuantity.code', path: 'Observation.value[x].code', min: 1 },
+      ],
+      { ...observation, valueInteger: 1 },
+      [],
+    ],
+    [
+      'a closed slicing of a choice leaves the other types out',
+      [
+        {
+          path: 'Observation.value[x]',
+          slicing: { discriminator: [{ type: 'type', path: '$this' }], rules: 'closed' },
+        },
+        {
+          id: 'Observation.value[x]:valueQuantity',
+          path: 'Observation.value[x]',
+          sliceName: 'valueQuantity',
+          type: [{ code: 'Quantity' }],
+        },
+      ],
+      { ...observation, valueInteger: 1 },
+      ['structure Observation.value.ofType(integer)'],
+    ],
+    [
+      'a slice of a choice that must be there',
+      [
+        { path: 'Observation.value[x]', slicing: { discriminator: [{ type: 'type', path: '$this' }], rules: 'open' } },
+        {
+          id: 'Observation.value[x]:valueQuantity',
+          path: 'Observation.value[x]',
+          sliceName: 'valueQuantity',
+          min: 1,
+          type: [{ code: 'Quantity' }],
+        },
+      ],
+      { ...observation, valueInteger: 1 },
+      ['structure Observation.value.ofType(integer)', 'required Observation.value'],
+    ],
+  ]);
+  cases('Bundle', [
+    [
+      'a resource of another type in an entry',
+      [{ path: 'Bundle.entry' }, { path: 'Bundle.entry.resource', type: [{ code: 'Patient' }] }],
+      { resourceType: 'Bundle', type: 'collection', entry: [{ resource: patient }, { resource: observation }] },
+      ['structure Bundle.entry[1].resource'],
+    ],
+  ]);
+});
+
+const c1 = { system: 's', code: 'c' };
+
+describe('fixed values and patterns', () => {
+  cases('Observation', [
+    ['a fixed code', { path: 'Observation.status', fixedCode: 'amended' }, observation, ['value Observation.status']],
+    ['a fixed code that is met', { path: 'Observation.status', fixedCode: 'final' }, observation, []],
+    [
+      'a fixed value has nothing beside it',
+      { path: 'Observation.status', fixedCode: 'final' },
+      { ...observation, _status: { extension: [{ url: 'http://x.test/y', valueCode: 'x' }] } },
+      ['value Observation.status'],
+    ],
+    [
+      'a pattern may have something beside it',
+      { path: 'Observation.status', patternCode: 'final' },
+      { ...observation, _status: { extension: [{ url: 'http://x.test/y', valueCode: 'x' }] } },
+      [],
+    ],
+    [
+      'a fixed concept that is met',
+      { path: 'Observation.code', fixedCodeableConcept: { coding: [c1] } },
+      observation,
+      [],
+    ],
+    [
+      'a fixed concept with more',
+      { path: 'Observation.code', fixedCodeableConcept: { coding: [c1] } },
+      { ...observation, code: { coding: [c1], text: 'more' } },
+      ['value Observation.code'],
+    ],
+    [
+      'a fixed concept with more further down',
+      { path: 'Observation.code', fixedCodeableConcept: { coding: [c1] } },
+      { ...observation, code: { coding: [{ ...c1, display: 'more' }] } },
+      ['value Observation.code'],
+    ],
+    [
+      'a fixed concept with less',
+      { path: 'Observation.code', fixedCodeableConcept: { coding: [c1], text: 'x' } },
+      observation,
+      ['value Observation.code'],
+    ],
+    [
+      'a fixed list has its order',
+      { path: 'Observation.code', fixedCodeableConcept: { coding: [c1, { system: 't', code: 'd' }] } },
+      { ...observation, code: { coding: [{ system: 't', code: 'd' }, c1] } },
+      ['value Observation.code'],
+    ],
+    [
+      'a pattern is met by more, anywhere in a list',
+      { path: 'Observation.code', patternCodeableConcept: { coding: [c1] } },
+      {
+        ...observation,
+        code: {
+          coding: [
+            { system: 't', code: 'd' },
+            { ...c1, display: 'x' },
+          ],
+          text: 'more',
+        },
+      },
+      [],
+    ],
+    [
+      'a pattern whose parts are in different items is not met',
+      { path: 'Observation.code', patternCodeableConcept: { coding: [c1] } },
+      {
+        ...observation,
+        code: {
+          coding: [
+            { system: 's', code: 'd' },
+            { system: 't', code: 'c' },
+          ],
+        },
+      },
+      ['value Observation.code'],
+    ],
+    [
+      'every item of a pattern is met',
+      { path: 'Observation.code', patternCodeableConcept: { coding: [c1, { system: 't', code: 'd' }] } },
+      observation,
+      ['value Observation.code'],
+    ],
+    [
+      'a pattern of an element that repeats is met by each',
+      { path: 'Observation.category', patternCodeableConcept: { coding: [c1] } },
+      { ...observation, category: [{ coding: [c1] }, { text: 'x' }] },
+      ['value Observation.category[1]'],
+    ],
+    [
+      'a pattern on a choice takes its type',
+      { path: 'Observation.value[x]', patternQuantity: { system: 'http://unitsofmeasure.org', code: 'mg' } },
+      { ...observation, valueQuantity: { value: 1, system: 'http://unitsofmeasure.org', code: 'kg' } },
+      ['value Observation.value.ofType(Quantity)'],
+    ],
+    [
+      'decimals are equal as numbers',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }], fixedQuantity: { value: 1.5, unit: 'mg' } },
+      { ...observation, valueQuantity: { unit: 'mg', value: 1.5 } },
+      [],
+    ],
+    [
+      'other decimals are not',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }], fixedQuantity: { value: 1.5, unit: 'mg' } },
+      { ...observation, valueQuantity: { unit: 'mg', value: 1.51 } },
+      ['value Observation.value.ofType(Quantity)'],
+    ],
+  ]);
+});
+
+describe('limits', () => {
+  const mg = (value: number) => ({ value, system: 'http://unitsofmeasure.org', code: 'mg' });
+  cases('Observation', [
+    [
+      'a quantity below the least',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }], minValueQuantity: mg(5) },
+      { ...observation, valueQuantity: mg(4.9) },
+      ['value Observation.value.ofType(Quantity)'],
+    ],
+    [
+      'the least itself',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }], minValueQuantity: mg(5) },
+      { ...observation, valueQuantity: mg(5) },
+      [],
+    ],
+    [
+      'a quantity above the most, in another unit of the same kind',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }], maxValueQuantity: mg(5) },
+      { ...observation, valueQuantity: { ...mg(0.006), code: 'g' } },
+      ['value Observation.value.ofType(Quantity)'],
+    ],
+    [
+      'a quantity of another kind cannot be compared',
+      { path: 'Observation.value[x]', type: [{ code: 'Quantity' }], maxValueQuantity: mg(5) },
+      { ...observation, valueQuantity: { ...mg(6), code: 'mL' } },
+      [],
+    ],
+    [
+      'an integer above the most',
+      { path: 'Observation.value[x]', type: [{ code: 'integer' }], maxValueInteger: 27 },
+      { ...observation, valueInteger: 28 },
+      ['value Observation.value.ofType(integer)'],
+    ],
+    [
+      'an instant before the first',
+      { path: 'Observation.issued', minValueInstant: '2020-01-01T00:00:00Z' },
+      { ...observation, issued: '2019-12-31T23:59:59Z' },
+      ['value Observation.issued'],
+    ],
+    [
+      'the same instant in another zone',
+      { path: 'Observation.issued', minValueInstant: '2020-01-01T00:00:00Z' },
+      { ...observation, issued: '2020-01-01T01:00:00+01:00' },
+      [],
+    ],
+  ]);
+  cases('Patient', [
+    [
+      'a date after the last',
+      { path: 'Patient.birthDate', maxValueDate: '2020-06-15' },
+      { ...patient, birthDate: '2020-06-16' },
+      ['value Patient.birthDate'],
+    ],
+    [
+      'a date that may be before',
+      { path: 'Patient.birthDate', maxValueDate: '2020-06-15' },
+      { ...patient, birthDate: '2020' },
+      [],
+    ],
+    [
+      'a year after the last',
+      { path: 'Patient.birthDate', maxValueDate: '2020-06-15' },
+      { ...patient, birthDate: '2021' },
+      ['value Patient.birthDate'],
+    ],
+    [
+      'a date so far back from now',
+      { path: 'Patient.birthDate', minValueQuantity: { value: 120, system: 'http://unitsofmeasure.org', code: 'a' } },
+      { ...patient, birthDate: '1801-01-01' },
+      ['value Patient.birthDate'],
+    ],
+    [
+      'a text that is too long',
+      [{ path: 'Patient.name' }, { path: 'Patient.name.family', maxLength: 3 }],
+      { ...patient, name: [{ family: 'abcd' }, { family: 'äöü' }] },
+      ['too-long Patient.name[0].family'],
+    ],
+    [
+      'characters are counted, not the bytes they take',
+      [{ path: 'Patient.name' }, { path: 'Patient.name.family', maxLength: 3 }],
+      { ...patient, name: [{ family: '𝒜𝒷𝒸' }] },
+      [],
+    ],
+    [
+      'each of a list is measured',
+      [{ path: 'Patient.name' }, { path: 'Patient.name.given', maxLength: 3 }],
+      { ...patient, name: [{ given: ['abc', 'abcd'] }] },
+      ['too-long Patient.name[0].given[1]'],
+    ],
+  ]);
+});
+
+describe('bindings', () => {
+  const colours = valueSet('colours', { s: ['red', 'green'] });
+  const bound = (strength: string, path = 'Observation.code') =>
+    checker(
+      [
+        definitionOf('p', 'Observation', {
+          elements: [{ path, binding: { strength, valueSet: `${TEST}colours` } as never }],
+        }),
+      ],
+      [colours],
+    );
+  const withCode = (code: Json) => ({ ...observation, code });
+
+  test.each<[string, Json, string[]]>([
+    ['a coding of the set', withCode({ coding: [{ system: 's', code: 'red' }] }), []],
+    ['one of several codings', withCode({ coding: [c1, { system: 's', code: 'red' }] }), []],
+    ['a coding that is not in it', withCode({ coding: [c1] }), ['code-invalid Observation.code']],
+    [
+      'the code of another system',
+      withCode({ coding: [{ system: 't', code: 'red' }] }),
+      ['code-invalid Observation.code'],
+    ],
+    ['text alone', withCode({ text: 'red' }), ['code-invalid Observation.code']],
+  ])('a required binding: %s', (_what, resource, expected) => {
+    expect(bound('required').findings(resource)).toEqual(expected);
+  });
+
+  test('an extensible binding is a warning where warnings are asked for, a preferred one nothing', () => {
+    const resource = withCode({ coding: [c1] });
+    expect(bound('extensible').findings(resource)).toEqual([]);
+    expect(bound('extensible').findings(resource, { warnings: true })).toEqual([
+      'warning invariant Observation',
+      'warning code-invalid Observation.code',
+    ]);
+    expect(bound('preferred').findings(resource, { warnings: true })).toEqual(['warning invariant Observation']);
+  });
+
+  test('a value set that is not known refuses nothing, and says so in a warning', () => {
+    const { findings } = checker([
+      definitionOf('p', 'Observation', {
+        elements: [{ path: 'Observation.code', binding: { strength: 'required', valueSet: 'http://x.test/vs' } }],
+      }),
+    ]);
+    expect(findings(observation)).toEqual([]);
+    expect(findings(observation, { warnings: true })).toContain('warning not-supported Observation.code');
+  });
+});
+
+describe('constraints of a profile', () => {
+  const constraint = (severity: 'error' | 'warning') => ({
+    path: 'Observation.component',
+    constraint: [{ key: 't-1', severity, human: 'A component has a value', expression: 'value.exists()' }],
+  });
+  const resource = { ...observation, component: [{ code: { text: 'a' }, valueInteger: 1 }, { code: { text: 'b' } }] };
+
+  test('an error is told in its own words, at the item', () => {
+    const { issues } = checker([definitionOf('p', 'Observation', { elements: [constraint('error') as never] })]);
+    expect(issues(resource)).toEqual([
+      {
+        severity: 'error',
+        code: 'invariant',
+        diagnostics: 'A component has a value (t-1)',
+        expression: 'Observation.component[1]',
+        profile: `${TEST}p|1.0.0`,
+      },
+    ]);
+  });
+
+  test('a warning is told where warnings are asked for', () => {
+    const { findings } = checker([definitionOf('p', 'Observation', { elements: [constraint('warning') as never] })]);
+    expect(findings(resource)).toEqual([]);
+    expect(findings(resource, { warnings: true })).toContain('warning invariant Observation.component[1]');
+  });
+});
+
+test('an extension on a primitive is found at its place', () => {
+  const extension = extensionOf('e', { elements: [{ path: 'Extension.value[x]', min: 1, type: [{ code: 'code' }] }] });
+  const profile = definitionOf('p', 'Patient', {
+    elements: [
+      { path: 'Patient.birthDate' },
+      {
+        path: 'Patient.birthDate.extension',
+        slicing: { discriminator: [{ type: 'value', path: 'url' }], rules: 'open' },
+      },
+      {
+        id: 'Patient.birthDate.extension:e',
+        path: 'Patient.birthDate.extension',
+        sliceName: 'e',
+        min: 1,
+        type: [{ code: 'Extension', profile: [`${TEST}e`] }],
+      },
+    ],
+  });
+  const { findings } = checker([profile, extension]);
+  expect(findings({ ...patient, birthDate: '1980-01-01' })).toEqual(['required Patient.birthDate.extension']);
+  expect(
+    findings({
+      ...patient,
+      birthDate: '1980-01-01',
+      _birthDate: { extension: [{ url: `${TEST}e`, valueString: 'x' }] },
+    }),
+  ).toEqual([
+    'structure Patient.birthDate.extension[0].value.ofType(string)',
+    'required Patient.birthDate.extension[0].value',
+  ]);
+  expect(
+    findings({ ...patient, birthDate: '1980-01-01', _birthDate: { extension: [{ url: `${TEST}e`, valueCode: 'x' }] } }),
+  ).toEqual([]);
+});
