@@ -111,9 +111,9 @@ async function resourceIssues(
     ...set.validator.check(resource, { place, profiles, warnings: true }),
     ...ofAnotherType(resource, place, asked),
   ];
-  // What is no valid R4 is not looked at any further.
-  if (issues.some((found) => isError(found) && found.profile === undefined)) return issues;
-  if (mode === 'create' || mode === 'update') {
+  // What is no valid R4 would get no further in an interaction.
+  const isValid = !issues.some((found) => isError(found) && found.profile === undefined);
+  if (isValid && (mode === 'create' || mode === 'update')) {
     issues.push(...(await refusalsOf(request, writeOf(request, subject, mode))));
   }
   const terminology = await request.clinic.terminology.open();
