@@ -29,10 +29,10 @@ export function agreesWithEngine(
   const type = path.split('.')[0] ?? '';
   const texts = textsOf(expression);
   // Two equal codes of which one has extensions are two to the engine, and one to us.
-  const siblings = !/isDistinct|linkId|%context|%resource\.(?:type|code)/.test(expression);
+  const siblings = !/isDistinct|linkId|%context|%resource|path = type/.test(expression);
   const node = anyNode(content, definitions, { texts, siblings });
   const looksBeyond = expression.includes('%resource') && content !== type && definitions.isResourceType(type);
-  const resource = looksBeyond ? anyNode(type, definitions, { texts, depth: 2 }) : fc.constant(undefined);
+  const resource = looksBeyond ? anyNode(type, definitions, { texts, depth: 2, siblings }) : fc.constant(undefined);
   fc.assert(
     fc.property(node, resource, (value, beyond) => {
       const around = (beyond ?? (content === type ? value : {})) as Readonly<Record<string, unknown>>;
