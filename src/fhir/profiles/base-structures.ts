@@ -3,7 +3,7 @@
  * `kap-bridge profiles add`), never at a start.
  */
 import { join } from 'node:path';
-import type { ElementDefinition, StructureDefinition } from '@medplum/fhirtypes';
+import type { ElementDefinition, ElementDefinitionType, StructureDefinition } from '@medplum/fhirtypes';
 import { forEachResource } from '../definitions/bundle-entries.ts';
 import { definitionsPackage } from '../definitions/package.ts';
 import { isPublished, withoutVersion } from '../definitions/structure.ts';
@@ -52,6 +52,14 @@ function withoutAsides({ snapshot, differential: _differential, text: _text, ...
 }
 
 function elementWithoutAsides(element: ElementDefinition): ElementDefinition {
-  const { mapping: _mapping, example: _example, alias: _alias, requirements: _requirements, ...rest } = element;
-  return rest;
+  const { mapping: _mapping, example: _example, alias: _alias, requirements: _requirements, type, ...rest } = element;
+  return { ...rest, ...(type === undefined ? {} : { type: type.map(withPublishedTargets) }) };
+}
+
+/** The package has types of its own server among the targets. */
+const ADDED_TARGET = 'https://medplum.com/';
+
+function withPublishedTargets({ targetProfile, ...type }: ElementDefinitionType): ElementDefinitionType {
+  if (targetProfile === undefined) return type;
+  return { ...type, targetProfile: targetProfile.filter((canonical) => !canonical.startsWith(ADDED_TARGET)) };
 }

@@ -70,6 +70,7 @@ function elementFaults(element: unknown, place: string, faults: Faults): void {
   } else if (path.split('.').length > MAX_STEPS) {
     fault('.path', `path has more than ${MAX_STEPS} steps`);
   }
+  if (id !== undefined && !isText(id)) fault('.id', 'id must be a text');
   if (element.sliceName !== undefined && !(isText(element.sliceName) && SLICE_NAME.test(element.sliceName))) {
     fault('.sliceName', 'sliceName must be a name without blanks, dots and colons');
   }

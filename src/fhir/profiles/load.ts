@@ -12,7 +12,9 @@ import { Failure, type Issue, issue } from '../failure.ts';
 import { baseFaults } from './base-faults.ts';
 import { baseStructures } from './base-structures.ts';
 import { boundValueSets } from './bindings.ts';
+import { hasShape } from './definition-shape.ts';
 import { Editions } from './editions.ts';
+import { Faults } from './faults.ts';
 import type { Profile, ProfileElement } from './model.ts';
 import type { FhirPackage } from './package.ts';
 import { type PackedProfiles, packProfiles, unpackProfiles } from './packed.ts';
@@ -108,7 +110,7 @@ function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
     if (resource.resourceType !== 'StructureDefinition') continue;
     const reason = noProfile(resource);
     if (reason !== undefined) {
-      reading.passedOver.push(`${resource.url}: ${reason}`);
+      reading.passedOver.push(`${typeof resource.url === 'string' ? resource.url : 'without url'}: ${reason}`);
       continue;
     }
     try {
@@ -121,6 +123,7 @@ function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
   return profiles;
 }
 
+/** Only where it says so itself: what is neither is refused later. */
 function noProfile({ kind, derivation }: StructureDefinition): string | undefined {
   if (kind === 'logical') return 'a logical model: no resource is validated by it';
   return derivation === 'specialization' ? 'a type of its own: R4 has all types of resources' : undefined;
@@ -128,11 +131,19 @@ function noProfile({ kind, derivation }: StructureDefinition): string | undefine
 
 function profileIn(definition: StructureDefinition, one: FhirPackage, own: Editions, reading: Reading): Profile {
   const { context, parents } = reading;
+  refuseShape(definition);
   parentFaults(definition, one, reading);
   const complete = definition.snapshot === undefined ? withSnapshot(definition, parents) : definition;
   const profile = profileOf(pinned(complete, own));
   refuse(baseFaults(profile, context.definitions));
   return profile;
+}
+
+/** It may be any JSON so far. */
+function refuseShape(definition: StructureDefinition): void {
+  const faults = new Faults(typeof definition.url === 'string' ? definition.url : 'a StructureDefinition without url');
+  hasShape(definition, definition.snapshot === undefined ? 'differential' : 'snapshot', faults);
+  faults.refuse();
 }
 
 /**
@@ -196,23 +207,19 @@ function pinned(definition: StructureDefinition, own: Editions): StructureDefini
 
 function pinnedElement(element: ElementDefinition, pin: (canonical: string) => string): ElementDefinition {
   const { type, binding } = element;
-  // What is no list of types is left for profileOf to refuse.
-  const pinAll = (list: unknown) =>
-    Array.isArray(list) ? list.map((each: unknown) => (typeof each === 'string' ? pin(each) : each)) : list;
-  const types = Array.isArray(type)
-    ? type.map((each) => ({
-        ...each,
-        ...(each?.profile === undefined ? {} : { profile: pinAll(each.profile) as string[] }),
-        ...(each?.targetProfile === undefined ? {} : { targetProfile: pinAll(each.targetProfile) as string[] }),
-      }))
-    : type;
-  const valueSet: unknown = binding?.valueSet;
+  // A primitive with extensions alone has null in its place.
+  const pinAll = (list: readonly string[]) =>
+    list.map((each: string | null) => (each === null ? each : pin(each)) as string);
+  const types = type?.map(({ profile, targetProfile, ...rest }) => ({
+    ...rest,
+    ...(profile === undefined ? {} : { profile: pinAll(profile) }),
+    ...(targetProfile === undefined ? {} : { targetProfile: pinAll(targetProfile) }),
+  }));
+  const valueSet = binding?.valueSet;
   return {
     ...element,
     ...(types === undefined ? {} : { type: types }),
-    ...(binding !== undefined && typeof valueSet === 'string'
-      ? { binding: { ...binding, valueSet: pin(valueSet) } }
-      : {}),
+    ...(binding !== undefined && valueSet !== undefined ? { binding: { ...binding, valueSet: pin(valueSet) } } : {}),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Resource, StructureDefinition } from '@medplum/fhirtypes';
+import fc from 'fast-check';
 import { loadDefinitions } from '../../../src/fhir/definitions.ts';
-import { issue } from '../../../src/fhir/failure.ts';
+import { Failure, issue } from '../../../src/fhir/failure.ts';
 import { digestPackages, type LoadContext, packSource, unpackSource } from '../../../src/fhir/profiles/load.ts';
 import { type FhirPackage, readPackage } from '../../../src/fhir/profiles/package.ts';
 import { profilesOf } from '../../../src/fhir/profiles/registry.ts';
@@ -8,6 +9,7 @@ import { shippedProfiles } from '../../../src/fhir/profiles/shipped.ts';
 import { withSnapshot } from '../../../src/fhir/profiles/snapshot.ts';
 import { fileOf, packageWith } from './archive.ts';
 import { type Change, elementAt, OURS, parentsOf, profileOn, R4, refusal } from './definition.ts';
+import { wildDefinitions } from './wild-definition.ts';
 
 const parents = parentsOf();
 const context: LoadContext = { definitions: loadDefinitions(), known: shippedProfiles(), definition: () => undefined };
@@ -283,5 +285,20 @@ describe('a package is refused whole', () => {
       packageOf([patientProfile([{ id: 'Patient.foo' }], { url: `${OURS}/b` })], { name: 'bad' }),
     ]);
     expect(refusal(() => digestPackages([good, bad], context))).toHaveLength(1);
+  });
+
+  test('or taken, whatever JSON is in the place of its definitions', () => {
+    fc.assert(
+      fc.property(wildDefinitions, wildDefinitions, (first, second) => {
+        const resources = [first, { ...second, url: `${OURS}/second` }];
+        const one = { name: 'wild', version: '1', fhirVersions: ['4.0.1'], dependencies: {}, resources, examples: [] };
+        try {
+          digestPackages([one], context);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Failure);
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 });
