@@ -13,8 +13,8 @@ import { policyIssues } from '../kap/policy.ts';
 import type { ProfileSet } from './clinic-profiles.ts';
 import type { Draft, Prepared, RecordParts } from './draft.ts';
 import { collectReferences, fullUrlsOf } from './links.ts';
-import { type Leniency, refusedByProfiles, withoutMark } from './profile-rules.ts';
-import type { WriteRequest } from './record.ts';
+import { refusedByProfiles, withoutMark } from './profile-rules.ts';
+import type { Leniency, WriteRequest } from './record.ts';
 
 export type { ConditionalReference, Draft, Prepared, RecordParts } from './draft.ts';
 

@@ -11,8 +11,7 @@ import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
 import { type EntryRules, parseEntry } from './bundle-entries.ts';
-import type { Deviation } from './profile-rules.ts';
-import type { ClinicRecord, WriteContext, WriteRequest, WriteResult } from './record.ts';
+import type { ClinicRecord, Deviation, WriteContext, WriteRequest, WriteResult } from './record.ts';
 
 /** One resource, and where it stands in its file: a line, or an entry. */
 export type ImportItem = { readonly where: string; readonly request: WriteRequest };

@@ -14,8 +14,7 @@ import { rewriteReferences } from '../fhir/references.ts';
 import { type ProfileSet, withoutVersion } from './clinic-profiles.ts';
 import type { RecordParts } from './drafts.ts';
 import { packageKey, type StoredPackage, type Strictness } from './packages.ts';
-import type { Leniency } from './profile-rules.ts';
-import type { WriteContext, WriteRequest } from './record.ts';
+import type { Leniency, WriteContext, WriteRequest } from './record.ts';
 import type { UnitOfWork } from './store.ts';
 import { write } from './write.ts';
 

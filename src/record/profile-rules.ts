@@ -11,26 +11,10 @@ import { SYSTEM } from '../kap/codes.ts';
 import type { ProfileSet } from './clinic-profiles.ts';
 import type { Draft } from './draft.ts';
 import type { Strictness } from './packages.ts';
-import type { WriteRequest } from './record.ts';
+import type { Leniency } from './record.ts';
 
 /** On a resource that was imported although it does not meet a profile that it claims. The service's own to set. */
 export const PROFILE_NOT_MET: Coding = { system: SYSTEM.kap, code: 'profile-not-met' };
-
-/** A resource that is taken although it does not meet a profile. */
-export type Deviation = {
-  readonly request: WriteRequest;
-  readonly strictness: Exclude<Strictness, 'reject'>;
-  /** Each with its profile. */
-  readonly issues: readonly Issue[];
-};
-
-/** A write that is held to profiles less strictly than what is written live. */
-export type Leniency = {
-  /** As the clinic's policy says, when absent. */
-  readonly strictnessOf?: (profile: string) => Strictness;
-  /** Told again when the unit of work is tried again. */
-  readonly deviates: (deviation: Deviation) => void;
-};
 
 /**
  * What of the profiles' issues refuses a draft; the rest is told to whoever is lenient, and a draft that is to be tagged is.

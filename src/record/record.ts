@@ -6,12 +6,13 @@
  */
 import type { Meta, Resource } from '@medplum/fhirtypes';
 import type { AuditContext } from '../audit/event.ts';
+import type { Issue } from '../fhir/failure.ts';
 import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
 import type { SearchQuery } from '../fhir/search-query.ts';
 import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
 import type { MetaChange } from './meta-change.ts';
-import type { Leniency } from './profile-rules.ts';
+import type { Strictness } from './packages.ts';
 
 /** One version of one resource, as it is stored and served. */
 export type StoredResource = {
@@ -124,6 +125,22 @@ export type ClinicRecord = {
   write(requests: readonly WriteRequest[], context: WriteContext): Promise<readonly WriteResult[]>;
   /** Refuses what `write` would refuse, and stores nothing, not even an audit entry. */
   rehearse(requests: readonly WriteRequest[], context: WriteContext): Promise<void>;
+};
+
+/** A resource that is taken although it does not meet a profile. */
+export type Deviation = {
+  readonly request: WriteRequest;
+  readonly strictness: Exclude<Strictness, 'reject'>;
+  /** Each with its profile. */
+  readonly issues: readonly Issue[];
+};
+
+/** A write that is held to profiles less strictly than what is written live. */
+export type Leniency = {
+  /** As the clinic's policy says, when absent. */
+  readonly strictnessOf?: (profile: string) => Strictness;
+  /** Told again when the unit of work is tried again. */
+  readonly deviates: (deviation: Deviation) => void;
 };
 
 /** Who writes, through which interaction ('create', 'update', 'transaction', 'operation', …). */
