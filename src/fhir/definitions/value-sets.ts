@@ -1,9 +1,10 @@
-import type { CodeSystem, ValueSet, ValueSetComposeInclude, ValueSetExpansionContains } from '@medplum/fhirtypes';
+import type { CodeSystem, ValueSet, ValueSetComposeInclude } from '@medplum/fhirtypes';
 import { Failure } from '../failure.ts';
 import { type CodeSystemIndex, indexOf } from '../terminology/code-system.ts';
 import { filterTest } from '../terminology/filters.ts';
 import { grammarOf } from '../terminology/grammars.ts';
 import { splitCanonical } from '../terminology/resources.ts';
+import { entriesOf, isWhole } from '../terminology/stored-expansion.ts';
 
 /**
  * The codes a value set allows, by code system, as far as their content is at hand: what a binding is checked by.
@@ -255,47 +256,15 @@ function asLists(codes: CodesBySystem): Record<string, readonly string[]> {
   return Object.fromEntries([...codes].map(([system, all]) => [system, [...all]]));
 }
 
-/** Undefined without an expansion, and for one that says itself, or shows, that it is not whole. */
+/** Undefined without an expansion that is whole. */
 function expandedCodes(expansion: ValueSet['expansion']): Members | undefined {
-  if (expansion?.contains === undefined || isPartOnly(expansion)) return undefined;
+  if (expansion === undefined || !isWhole(expansion)) return undefined;
   const codes = new Map<string, Set<string>>();
-  let seen = 0;
-  const waiting = [...expansion.contains];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    waiting.push(...(next.contains ?? []));
-    seen++;
+  for (const { system, code, abstract } of entriesOf(expansion)) {
     // A heading without a code, or a code that is no choice.
-    if (!isChoice(next)) continue;
-    const known = codes.get(next.system) ?? new Set();
-    codes.set(next.system, known.add(next.code));
+    if (system === undefined || code === undefined || abstract === true) continue;
+    const known = codes.get(system) ?? new Set();
+    codes.set(system, known.add(code));
   }
-  return (expansion.total ?? 0) > seen ? undefined : { ...nothing(), codes };
-}
-
-function isChoice(
-  item: ValueSetExpansionContains,
-): item is ValueSetExpansionContains & { readonly system: string; readonly code: string } {
-  return item.system !== undefined && item.code !== undefined && item.abstract !== true;
-}
-
-const NOT_WHOLE: ReadonlySet<string> = new Set([
-  'http://hl7.org/fhir/StructureDefinition/valueset-toocostly',
-  'http://hl7.org/fhir/StructureDefinition/valueset-unclosed',
-]);
-/** What passed a filter, or was as much as somebody wanted. */
-const NARROWING: ReadonlySet<string> = new Set(['limitedExpansion', 'filter']);
-
-function isPartOnly({
-  extension = [],
-  offset = 0,
-  total,
-  parameter = [],
-}: NonNullable<ValueSet['expansion']>): boolean {
-  return (
-    offset > 0 ||
-    extension.some(({ url }) => NOT_WHOLE.has(url)) ||
-    parameter.some(({ name, valueBoolean }) => NARROWING.has(name) && valueBoolean !== false) ||
-    // A page whose length nobody compares with the whole.
-    (total === undefined && parameter.some(({ name }) => name === 'count'))
-  );
+  return { ...nothing(), codes };
 }

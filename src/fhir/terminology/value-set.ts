@@ -10,13 +10,13 @@ import type {
   ValueSet,
   ValueSetComposeInclude,
   ValueSetComposeIncludeConcept,
-  ValueSetExpansionContains,
 } from '@medplum/fhirtypes';
 import { Failure, issue } from '../failure.ts';
 import { type CodeSystemIndex, type Concept, indexOf } from './code-system.ts';
 import { filterTest } from './filters.ts';
 import { grammarOf } from './grammars.ts';
 import { splitCanonical, type TerminologyResources } from './resources.ts';
+import { entriesOf, isWhole, type StoredExpansion } from './stored-expansion.ts';
 
 export type Member = {
   readonly system: string;
@@ -153,10 +153,20 @@ export class ValueSets {
     refuseCircle(valueSet, above);
     this.usedValueSets.add(valueSet);
     const { compose, expansion } = valueSet;
-    const path = [...above, valueSet];
-    if (compose?.include === undefined) return expandedMembers(expansion?.contains);
+    if (compose?.include === undefined) return expandedMembers(expansion);
+    try {
+      return await this.#composedMembers(valueSet, [...above, valueSet]);
+    } catch (error) {
+      // Where its definition needs content that is not here, what its author found in it stands.
+      if (!isOfMissingContent(error) || expansion === undefined || !isWhole(expansion)) throw error;
+      return expandedMembers(expansion);
+    }
+  }
+
+  async #composedMembers(valueSet: ValueSet, path: readonly ValueSet[]): Promise<Map<string, Member>> {
+    const { compose } = valueSet;
     const members = new Map<string, Member>();
-    for (const part of compose.include) {
+    for (const part of compose?.include ?? []) {
       for (const [key, member] of await this.#included(part, path)) {
         if (!members.has(key)) members.set(key, member);
         if (members.size > MAX_MEMBERS) throw tooManyMembers(valueSet);
@@ -164,7 +174,7 @@ export class ValueSets {
     }
     for (const [key, member] of members) {
       const isOut =
-        (compose.inactive === false && member.isInactive) || (await this.#isExcluded(member, valueSet, path));
+        (compose?.inactive === false && member.isInactive) || (await this.#isExcluded(member, valueSet, path));
       if (isOut) members.delete(key);
     }
     return members;
@@ -222,12 +232,23 @@ export class ValueSets {
     refuseCircle(valueSet, above);
     this.usedValueSets.add(valueSet);
     const { compose, expansion } = valueSet;
-    const path = [...above, valueSet];
-    if (compose?.include === undefined) {
-      const member = expandedMembers(expansion?.contains).get(keyOf(asked));
-      return member === undefined ? OUT : { is: 'in', member };
+    if (compose?.include === undefined) return listedIn(expansion, asked);
+    const isListable = expansion !== undefined && isWhole(expansion);
+    try {
+      const found = await this.#composedHolds(compose, asked, [...above, valueSet]);
+      return found.is === 'unknown' && isListable ? listedIn(expansion, asked) : found;
+    } catch (error) {
+      if (!isOfMissingContent(error) || !isListable) throw error;
+      return listedIn(expansion, asked);
     }
-    const found = await this.#firstHolding(compose.include, asked, path);
+  }
+
+  async #composedHolds(
+    compose: NonNullable<ValueSet['compose']>,
+    asked: Asked,
+    path: readonly ValueSet[],
+  ): Promise<Membership> {
+    const found = await this.#firstHolding(compose.include ?? [], asked, path);
     if (found.is === 'out' || compose.exclude === undefined) return activeOnly(found, compose.inactive);
     const excluded = await this.#firstHolding(compose.exclude, asked, path);
     if (excluded.is === 'in') return OUT;
@@ -347,24 +368,34 @@ function listedMember(
 }
 
 /** A value set without a definition is what its stored expansion says. */
-function expandedMembers(contains: readonly ValueSetExpansionContains[] = []): Map<string, Member> {
+function expandedMembers(expansion: StoredExpansion | undefined): Map<string, Member> {
   const members = new Map<string, Member>();
-  const waiting = [...contains].reverse();
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    waiting.push(...[...(next.contains ?? [])].reverse());
-    if (next.system === undefined || next.code === undefined) continue;
+  for (const entry of expansion === undefined ? [] : entriesOf(expansion)) {
+    if (entry.system === undefined || entry.code === undefined) continue;
     const member: Member = {
-      system: next.system,
-      version: next.version,
-      code: next.code,
-      display: next.display,
-      designations: next.designation ?? [],
-      isAbstract: next.abstract === true,
-      isInactive: next.inactive === true,
+      system: entry.system,
+      version: entry.version,
+      code: entry.code,
+      display: entry.display,
+      designations: entry.designation ?? [],
+      isAbstract: entry.abstract === true,
+      isInactive: entry.inactive === true,
     };
     members.set(keyOf(member), member);
   }
   return members;
+}
+
+function listedIn(expansion: StoredExpansion | undefined, asked: Asked): Membership {
+  const member = expandedMembers(expansion).get(keyOf(asked));
+  return member === undefined ? OUT : { is: 'in', member };
+}
+
+const MISSING: ReadonlySet<string> = new Set(['not-supported', 'not-found']);
+
+/** A system or a set that the definition needs is not here, or cannot be looked into. */
+function isOfMissingContent(error: unknown): boolean {
+  return error instanceof Failure && error.issues.every(({ code }) => MISSING.has(code));
 }
 
 function refuseCircle(valueSet: ValueSet, above: readonly ValueSet[]): void {

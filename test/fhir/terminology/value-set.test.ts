@@ -276,3 +276,18 @@ test.each([
     { numRuns: 200 },
   );
 });
+
+test('where a definition needs content that is not here, the stored expansion stands, if it is whole', async () => {
+  const code = (text: string) => ({ system: 'http://snomed.info/sct', code: text });
+  const ofSnomed: ValueSet = {
+    ...setOf([{ system: 'http://snomed.info/sct', filter: [{ property: 'concept', op: 'is-a', value: '1' }] }]),
+    expansion: { timestamp: '2026-01-01', total: 2, contains: [{ ...code('a'), contains: [code('b')] }] },
+  };
+  expect(await codes(ofSnomed)).toEqual(['a', 'b']);
+  const sets = setsWith();
+  expect(await sets.holds(ofSnomed, code('b'))).toMatchObject({ is: 'in' });
+  expect(await sets.holds(ofSnomed, code('c'))).toEqual({ is: 'out' });
+  const part = { ...ofSnomed, expansion: { timestamp: '2026-01-01', total: 9, contains: [code('a')] } };
+  await expect(codes(part)).rejects.toThrow('content');
+  expect(await sets.holds(part, code('c'))).toMatchObject({ is: 'unknown' });
+});
