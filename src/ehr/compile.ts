@@ -5,7 +5,8 @@
  *   (Reference.identifier), which says as much without pointing nowhere; a Medication goes along as a contained
  *   resource, since a drug that cannot be read is worse than none; a psychotherapy note is not referred to at all.
  * - The text of an attachment that lies in a Binary of ours is put into the attachment: our urls mean nothing there.
- * - Server-owned meta stays behind; security labels, profiles and tags go along.
+ * - Server-owned meta stays behind; security labels, profiles and tags go along. A claim of a profile that the target
+ *   does not know is an assertion it may ignore (R4, resource.html#profile), and what is sent here still keeps it.
  * - Our identifier is added. Where the type has room for one only, the clinic's own moves to an extension.
  */
 import { hash } from 'node:crypto';
@@ -43,7 +44,7 @@ export type Payload = {
   readonly sha256: Buffer;
 };
 
-export const CLINIC_IDENTIFIER_EXTENSION = 'https://kap-bridge.example.org/fhir/StructureDefinition/clinic-identifier';
+export const CLINIC_IDENTIFIER_EXTENSION = 'https://kap.example.org/fhir/StructureDefinition/kap-clinic-identifier';
 
 export function compile(input: CompileInput): Payload {
   const contained: JsonObject[] = [];

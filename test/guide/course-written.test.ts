@@ -1,10 +1,13 @@
 /** What the service writes of a course claims the profiles of the guide, and is what it claims. */
 import type { CodeableConcept, Coding, Resource } from '@medplum/fhirtypes';
+import { compile, type ReferenceFate } from '../../src/ehr/compile.ts';
+import { referencesOf } from '../../src/ehr/references.ts';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { shippedProfiles } from '../../src/fhir/profiles/shipped.ts';
 import { createValidator } from '../../src/fhir/validation/validator.ts';
 import { type KapProfile, SYSTEM } from '../../src/kap/codes.ts';
 import { applyProtocol } from '../../src/kap/enrol.ts';
+import { mayLeave } from '../../src/kap/labels.ts';
 import { playExampleCourse } from '../http/example-course.ts';
 import { startTestService, type TestService } from '../http/service.ts';
 import {
@@ -160,6 +163,22 @@ describe('the example course over HTTP', () => {
       'kap-sedation-score',
       'kap-treatment-consent',
     ]);
+  });
+
+  test.each<[string, (key: string) => ReferenceFate]>([
+    ['has all that they refer to', (key) => ({ kind: 'linked', type: key.split('/')[0] ?? '', id: 'there' })],
+    ['has none of it', (key) => ({ kind: 'logical', identifier: { system: 'https://ehr.example.org', value: key } })],
+  ])('delivered to an EHR that %s, they are still what they claim', (_case, fate) => {
+    const ownBase = 'https://kap.example.org/fhir';
+    const delivered = stored.flatMap((resource) => {
+      if (describedBy(resource) === undefined || !mayLeave(resource).ok) return [];
+      const references = new Map([...referencesOf(resource, ownBase)].map((key) => [key, fate(key)]));
+      const identifier = { system: 'https://kap-bridge.example.org/sid/default', value: `${resource.id}` };
+      const { body } = compile({ resource: { ...resource }, identifier, intent: 'put', references, ownBase });
+      return JSON.parse(body) as Resource;
+    });
+    expect(delivered.length).toBeGreaterThan(150);
+    expect(delivered.flatMap(faultsOf)).toEqual([]);
   });
 
   test('orders and acts say which session of the course they are', () => {
