@@ -50,10 +50,10 @@ function flags({ mustSupport, isModifier, isSummary }: ElementRow): Piece {
   ];
 }
 
-function cardinality({ card, parentCard }: ElementRow): Html {
-  if (card.max === '0') return html`<span class="never">never</span>${was(parentCard)}`;
+function cardinality({ card, before }: ElementRow): Html {
+  if (card.max === '0') return html`<span class="never">never</span>${was(before)}`;
   const known = card.min !== undefined || card.max !== undefined;
-  return html`${known && range(card)}${was(parentCard)}`;
+  return html`${known && range(card)}${was(before)}`;
 }
 
 function range({ min, max }: Cardinality): Html {
@@ -61,8 +61,10 @@ function range({ min, max }: Cardinality): Html {
   return (min ?? 0) > 0 ? html`<b>${text}</b>` : html`${text}`;
 }
 
-function was(before: Cardinality | undefined): Piece {
-  return before !== undefined && html` <span class="was" title="in the parent">was ${before.min}..${before.max}</span>`;
+function was(before: ElementRow['before']): Piece {
+  return (
+    before !== undefined && html` <span class="was" title="in ${before.of}">was ${before.min}..${before.max}</span>`
+  );
 }
 
 type Type = NonNullable<ElementDefinition['type']>[number];
@@ -108,8 +110,8 @@ function asked(row: ElementRow, links: Links, brief: boolean): Piece {
       ({ name, value }) =>
         html`<div>${VALUE_WORDS[/^[a-z]+?(?=[A-Z]|$)/.exec(name)?.[0] ?? ''] ?? wordsOf(name)}: ${valueView(value)}</div>`,
     ),
-    row.binding && bindingView(row.binding, links),
-    row.slicing && slicingView(row.slicing),
+    row.card.max !== '0' && row.binding && bindingView(row.binding, links),
+    row.card.max !== '0' && row.slicing && slicingView(row.slicing),
     row.maxLength !== undefined && html`<div>At most ${row.maxLength} characters</div>`,
     rules(row, brief),
   ];

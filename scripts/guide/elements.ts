@@ -17,8 +17,8 @@ export type ElementRow = {
   /** 0 for the resource itself; a slice is one deeper than its list. */
   readonly depth: number;
   readonly card: Cardinality;
-  /** What the parent has, where this profile has less. */
-  readonly parentCard: Cardinality | undefined;
+  /** What the parent has, or base R4 where the parent is in another guide, where this profile has less. */
+  readonly before: (Cardinality & { readonly of: 'the parent' | 'base R4' }) | undefined;
   readonly mustSupport: boolean;
   readonly isModifier: boolean;
   readonly isSummary: boolean;
@@ -120,16 +120,19 @@ function rowOf(
   const last = id.slice(id.lastIndexOf('.') + 1);
   const [name = '', sliceName] = last.split(/:(.*)/s);
   const card = { min: element.min, max: element.max };
-  const before = nearest?.get(id) ?? element.base;
-  const parentCard = before === undefined ? undefined : { min: before.min, max: before.max };
-  const isTighter = parentCard !== undefined && (parentCard.min !== card.min || parentCard.max !== card.max);
+  const inParent = nearest?.get(id);
+  const before = inParent ?? element.base;
+  const isTighter = before !== undefined && (before.min !== card.min || before.max !== card.max);
   return {
     id,
     name,
     sliceName: sliceName ?? element.sliceName,
     depth: id.split('.').length - 1 + (sliceName === undefined ? 0 : 1) + slicesAbove(id),
     card,
-    parentCard: isTighter && sliceName === undefined ? parentCard : undefined,
+    before:
+      isTighter && sliceName === undefined
+        ? { min: before.min, max: before.max, of: inParent === undefined ? 'base R4' : 'the parent' }
+        : undefined,
     mustSupport: element.mustSupport === true,
     isModifier: element.isModifier === true,
     isSummary: element.isSummary === true,

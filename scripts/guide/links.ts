@@ -102,6 +102,7 @@ const SYSTEM_PAGES: Readonly<Record<string, string>> = {
 
 function usCoreAddress(rest: string, version = '6.1.0'): string {
   const release = version.startsWith('7') ? 'STU7' : 'STU6.1';
+  if (rest.startsWith('ImplementationGuide/')) return `https://hl7.org/fhir/us/core/${release}/`;
   return `https://hl7.org/fhir/us/core/${release}/${rest.replace('/', '-')}.html`;
 }
 

@@ -140,25 +140,28 @@ function withoutProse(element: ElementDefinition, ours: ElementDefinition | unde
   const { definition = AS_IN_PARENT, short, ...others } = prose;
   const kept = Object.entries(element).filter(([name]) => !LEFT_OUT.has(name));
   const trimmed = kept.map(([name, value]) => [name, withoutWords(name, value, ours)] as const);
-  const head = trimmed.filter(([name]) => HEAD.has(name));
-  const body = trimmed.filter(([name]) => !HEAD.has(name));
-  return Object.fromEntries([
-    ...head,
-    ...(short === undefined ? [] : [['short', short]]),
-    ['definition', definition],
-    ...Object.entries(others),
-    ...body,
-  ]) as ElementDefinition;
+  const words = Object.entries({ short, definition, ...others }).filter(([, value]) => value !== undefined);
+  const all: (readonly [string, unknown])[] = [...trimmed, ...words];
+  return Object.fromEntries(all.sort(([a], [b]) => rankOf(a) - rankOf(b))) as object as ElementDefinition;
 }
 
-const HEAD: ReadonlySet<string> = new Set([
-  'id',
-  'path',
-  'representation',
-  'sliceName',
-  'sliceIsConstraining',
-  'slicing',
-]);
+/** The order of R4 (https://hl7.org/fhir/R4/elementdefinition.html), whatever the generator's is. */
+const RANKS: ReadonlyMap<string, number> = new Map(
+  `id extension path representation sliceName sliceIsConstraining label code slicing short definition comment
+  requirements alias min max base contentReference type defaultValue meaningWhenMissing orderMeaning fixed pattern example
+  minValue maxValue maxLength condition constraint mustSupport isModifier isModifierReason isSummary binding mapping`
+    .split(/\s+/)
+    .map((name, at) => [name, at] as const),
+);
+
+/** Of a choice by its own name: `fixedUri` stands where `fixed` does. */
+function rankOf(name: string): number {
+  return (
+    RANKS.get(name) ??
+    RANKS.get(/^(fixed|pattern|defaultValue|minValue|maxValue)(?=[A-Z])/.exec(name)?.[0] ?? '') ??
+    RANKS.size
+  );
+}
 
 /** Words inside a part of an element that R4 does not ask for; ours come with the differential. */
 function withoutWords(name: string, value: unknown, ours: ElementDefinition | undefined): unknown {

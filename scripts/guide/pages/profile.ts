@@ -74,7 +74,7 @@ const LEGEND = html`<details class="legend"><summary>How to read the table</summ
 <div><dt><abbr class="flag must">S</abbr></dt><dd>Must support: a sender fills it where the fact is known, a receiver keeps and shows it.</dd></div>
 <div><dt><abbr class="flag">?!</abbr></dt><dd>Modifier: it can change the meaning of the rest, so it must not be passed over.</dd></div>
 <div><dt><abbr class="flag">Σ</abbr></dt><dd>Part of the summary.</dd></div>
-<div><dt>1..1 <span class="was">was 0..1</span></dt><dd>At least and at most so many; struck out and grey is what the parent allows.</dd></div>
+<div><dt>1..1 <span class="was">was 0..1</span></dt><dd>At least and at most so many; grey is what the parent allows, or base R4 where the parent is in another guide.</dd></div>
 <div><dt>name:<b>slice</b></dt><dd>Some of the items of a list, told apart by the values that the list names under “Slices by”.</dd></div>
 <div><dt>Always</dt><dd>The value is this one exactly.</dd></div>
 <div><dt>At least</dt><dd>The value has this, and may have more (a further coding, a text).</dd></div>

@@ -40,9 +40,9 @@ export function searchName({ base = [], code, name }: SearchParameter): string {
 const EXAMPLES: Readonly<Record<string, string>> = {
   reference: '{type}/{id}',
   token: '{system}|{code}',
-  date: 'ge2026-09-01',
-  quantity: 'gt48||h',
-  number: '3',
+  date: 'ge{date}',
+  quantity: 'gt{number}||{unit}',
+  number: '{number}',
   string: '{beginning of the text}',
   uri: '{url}',
 };
@@ -182,19 +182,23 @@ function typeCells(type: CapabilityStatementRestResource, links: Links): Piece[]
 export function plainPage({ file, resource, text }: DefinitionFile, links: Links): Page {
   const title = titleOf(resource);
   const names = 'dependsOn' in resource && Array.isArray(resource.dependsOn) ? resource.dependsOn : [];
-  const body = html`${heading(resource.resourceType, title, resource, [
+  const body = html`${heading(
+    resource.resourceType.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),
+    title,
+    resource,
     [
-      'Depends on',
-      joined(
-        names.flatMap((one) =>
-          'uri' in one && typeof one.uri === 'string' ? [links.to(one.uri, shortName(one.uri))] : [],
+      [
+        'Depends on',
+        joined(
+          names.flatMap((one) =>
+            'uri' in one && typeof one.uri === 'string' ? [links.to(one.uri, shortName(one.uri))] : [],
+          ),
         ),
-      ),
+      ],
     ],
-  ])}
-<section aria-labelledby="json">
-<h2 id="json">JSON</h2>
-${jsonView(text, `JSON of ${title}`)}</section>
+  )}
+<details><summary>JSON</summary>
+${jsonView(text, `JSON of ${title}`)}</details>
 `;
   return { file: pageOf(file), title, section: SECTIONS.service, body };
 }
