@@ -83,8 +83,7 @@ async function importFiles(files: readonly string[], options: Options): Promise<
     };
     const tally = new Tally(options.dryRun === true);
     const progress = startProgress(options.json === true);
-    for (const file of files) {
-      tally.files += 1;
+    const importFile = async (file: string) => {
       for await (const read of unitsOfFile(file, rules)) {
         if ('refused' in read) tally.add(read.refused);
         else {
@@ -94,6 +93,16 @@ async function importFiles(files: readonly string[], options: Options): Promise<
           for (const item of imported) tally.add(item);
         }
         progress.at(() => `${file}: ${tally.resources} resources, ${tally.total.refused} refused`);
+      }
+    };
+    for (const file of files) {
+      try {
+        await importFile(file);
+        tally.files += 1;
+      } catch (error) {
+        // Once something is stored, the report says so: a damaged file is one line of it.
+        if (!(error instanceof Failure) || error.code === 'transient' || tally.resources === 0) throw error;
+        tally.add({ where: file, type: '-', effect: 'refused', tagged: false, issues: error.issues });
       }
     }
     progress.done();
