@@ -22,6 +22,13 @@ export function baseFaults({ url, type, kind, root }: Profile, definitions: Defi
     }
   };
   for (const child of root.children) compare(child, type, definitions, fault);
+  const named = type === 'Extension' ? root.children.find(({ name }) => name === 'url') : undefined;
+  if (named?.fixed !== undefined && named.fixed.value !== url) {
+    fault(
+      named,
+      `the fixed url ${String(named.fixed.value)} is not that of the definition: an extension is known by it`,
+    );
+  }
   return found;
 }
 

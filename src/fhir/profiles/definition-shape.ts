@@ -71,8 +71,11 @@ function elementFaults(element: unknown, place: string, faults: Faults): void {
     fault('.path', `path has more than ${MAX_STEPS} steps`);
   }
   if (id !== undefined && !isText(id)) fault('.id', 'id must be a text');
-  if (element.sliceName !== undefined && !(isText(element.sliceName) && SLICE_NAME.test(element.sliceName))) {
+  const { sliceName } = element;
+  if (sliceName !== undefined && !(isText(sliceName) && SLICE_NAME.test(sliceName))) {
     fault('.sliceName', 'sliceName must be a name without blanks, dots and colons');
+  } else if (isText(sliceName) && sliceName.split('/').length > MAX_STEPS) {
+    fault('.sliceName', `slices of slices are no more than ${MAX_STEPS} deep`);
   }
   if (element.min !== undefined && !isCount(element.min)) fault('.min', 'min must be a whole number from 0');
   if (element.max !== undefined && !(isText(element.max) && /^(\*|\d{1,9})$/.test(element.max))) {

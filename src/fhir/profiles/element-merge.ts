@@ -77,7 +77,7 @@ function rangeFaults(parent: ElementDefinition, change: ElementDefinition, { fau
   }
 }
 
-function maxOf({ max }: ElementDefinition): number {
+export function maxOf({ max }: ElementDefinition): number {
   return max === undefined || max === '*' ? Number.POSITIVE_INFINITY : Number(max);
 }
 

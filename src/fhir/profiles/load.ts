@@ -19,6 +19,7 @@ import type { Profile, ProfileElement } from './model.ts';
 import type { FhirPackage } from './package.ts';
 import { type PackedProfiles, packProfiles, unpackProfiles } from './packed.ts';
 import { profileOf, withoutProse } from './profile.ts';
+import { isLeftOut } from './published-errata.ts';
 import { type ProfileSource, type Profiles, profilesOf } from './registry.ts';
 import { withSnapshot } from './snapshot.ts';
 import { digestValueSets } from './value-sets.ts';
@@ -108,7 +109,7 @@ function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
   const own = new Editions(one.resources);
   for (const resource of one.resources) {
     if (resource.resourceType !== 'StructureDefinition') continue;
-    const reason = noProfile(resource);
+    const reason = noProfile(resource, reading.context);
     if (reason !== undefined) {
       reading.passedOver.push(`${typeof resource.url === 'string' ? resource.url : 'without url'}: ${reason}`);
       continue;
@@ -123,9 +124,19 @@ function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
   return profiles;
 }
 
+const R4_VERSION = '4.0.1';
+const R4_BASE = 'http://hl7.org/fhir/StructureDefinition/';
+
 /** Only where it says so itself: what is neither is refused later. */
-function noProfile({ kind, derivation }: StructureDefinition): string | undefined {
+function noProfile(
+  { url, version, kind, derivation }: StructureDefinition,
+  { known }: LoadContext,
+): string | undefined {
   if (kind === 'logical') return 'a logical model: no resource is validated by it';
+  const isOfR4 = version === R4_VERSION && typeof url === 'string' && url.startsWith(R4_BASE);
+  if (isOfR4 && (isLeftOut(url) || known.profile(`${url}|${version}`) !== undefined)) {
+    return 'R4 itself, which is here already';
+  }
   return derivation === 'specialization' ? 'a type of its own: R4 has all types of resources' : undefined;
 }
 

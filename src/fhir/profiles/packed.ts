@@ -1,7 +1,7 @@
 /**
  * Profiles as JSON: without prose, each constraint and each element's content once. JSON has no Infinity either.
  *
- * The 60 profiles of US Core, 44 MB in its package, take 0.4 MB.
+ * The 59 profiles of US Core 6.1.0, 6 MB in its package, take 0.2 MB.
  */
 import type { ConstraintDigest } from '../definitions.ts';
 import type { ElementContent } from './element-digest.ts';

@@ -12,7 +12,7 @@ import { withoutVersion } from '../definitions/structure.ts';
 import { nearest } from '../validation/nearest.ts';
 import { hasShape } from './definition-shape.ts';
 import { typeNamed } from './element-digest.ts';
-import { mergedElement } from './element-merge.ts';
+import { maxOf, mergedElement } from './element-merge.ts';
 import { type ElementStep, stepsOf } from './element-steps.ts';
 import { idOf } from './element-tree.ts';
 import { Faults } from './faults.ts';
@@ -57,7 +57,7 @@ class Generator {
     if (tree !== undefined) new Merge(definition, tree, this, above, faults).run();
     faults.refuse();
     if (tree === undefined) return definition; // refused just above
-    narrowChoices(tree);
+    drawConclusions(tree);
     return { ...definition, snapshot: { element: flattened(tree) } };
   }
 
@@ -250,9 +250,9 @@ class Merge {
     const type = typeOfSlice(sliced, sliceName);
     const own = { ...element, min: 0, sliceName, ...(type === undefined ? {} : { type: [type] }) };
     if (type === undefined) delete own.mustSupport;
-    const slice = this.#copy({ ...(of ?? sliced), element: own }, fault);
+    const slice = this.#copy({ ...(of ?? sliced), element: own, slices: [] }, fault);
     if (slice === undefined) return undefined;
-    const made: SnapshotNode = { ...slice, sliceName, slices: [] };
+    const made: SnapshotNode = { ...slice, sliceName };
     const reason = addSlice(sliced, made);
     if (reason === undefined) return made;
     fault('.sliceName', reason);
@@ -334,16 +334,19 @@ function typeOfSlice({ step, element }: SnapshotNode, sliceName: string): Elemen
   return (element.type ?? []).find(({ code }) => code === typeNamed(sliceName.slice(name.length)));
 }
 
-/** A choice that must be of one type can be of no other. */
-function narrowChoices(node: SnapshotNode): void {
+/** What follows for others from what is said: a choice that must be of one type can be of no other, a slice is no longer than its list. */
+function drawConclusions(node: SnapshotNode): void {
   const { element, slices } = node;
+  for (const slice of slices) {
+    if (maxOf(slice.element) > maxOf(element)) slice.element = { ...slice.element, max: element.max ?? '*' };
+  }
   const required = slices.filter((slice) => (slice.element.min ?? 0) > 0 && typeOfSlice(node, slice.sliceName ?? ''));
   const [slice] = required;
   if (required.length === 1 && slice?.element.type !== undefined && element.max === '1') {
     const slicing = { ...element.slicing, rules: 'closed' as const };
     node.element = { ...element, min: 1, type: slice.element.type, slicing };
   }
-  for (const below of [...node.children, ...slices]) narrowChoices(below);
+  for (const below of [...node.children, ...slices]) drawConclusions(below);
 }
 
 /** In the order of R4: an element, what is below it, then its slices. */

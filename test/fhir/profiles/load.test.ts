@@ -133,6 +133,12 @@ describe('what is kept of a package', () => {
     ]);
   });
 
+  test("R4's own profiles and extensions in a package are passed over: they are here, corrected", async () => {
+    const own = ['vitalsigns', 'codesystem-history'].map((id) => parents(`${R4}/${id}`) as StructureDefinition);
+    const [digest] = digestPackages([await packageOf(own)], context);
+    expect(digest?.passedOver).toEqual(own.map(({ url }) => `${url}: R4 itself, which is here already`));
+  });
+
   test('dependencies that are not here, and what is named of them, are told', async () => {
     const profile = patientProfile([
       { id: 'Patient.extension:x', type: [{ code: 'Extension', profile: ['https://other.org/x'] }] },
@@ -248,6 +254,11 @@ describe('a package is refused whole', () => {
       'the same url and version twice',
       [patientProfile(), patientProfile([{ id: 'Patient.name', min: 1 }])],
       /my-patient\|1\.0\.0 is defined twice/,
+    ],
+    [
+      'an extension that fixes another url',
+      [profileOn('Extension', [{ id: 'Extension.url', fixedUri: 'https://example.org/x' }], { url: `${OURS}/y` })],
+      /the fixed url https:\/\/example\.org\/x is not that of the definition/,
     ],
   ])('for %s, with the url', async (_case, resources, words) => {
     const found = await reasons(resources);

@@ -193,6 +193,17 @@ describe('slices', () => {
     ]);
   });
 
+  test('slices of the parent are no longer than what a child leaves of the list', () => {
+    const profile = profileOf(
+      childOf(
+        'Observation',
+        [component, { id: 'Observation.component:a' }],
+        [{ id: 'Observation.component', max: '2' }],
+      ),
+    );
+    expect(elementAt(profile, 'Observation.component:a').max).toBe(2);
+  });
+
   test('an element that the parent has not sliced can be sliced below a slice of the parent', () => {
     const definition = childOf(
       'Observation',
@@ -562,6 +573,14 @@ describe('what is refused', () => {
       { url: `${OURS}/self` },
     );
     expect(refusal(() => withSnapshot(nested, parentsOf(nested)))[0]).toMatch(/lead back to itself/);
+  });
+
+  test('slices of slices without end', () => {
+    const name = (depth: number) => Array.from({ length: depth }, (_, at) => `s${at}`).join('/');
+    const slicing = { rules: 'open' as const };
+    const changes = Array.from({ length: 100 }, (_, at) => ({ id: `Patient.identifier:${name(at + 1)}`, slicing }));
+    const [reason] = reasons('Patient', [{ id: 'Patient.identifier', slicing }, ...changes]);
+    expect(reason).toMatch(/slices of slices are no more than 32 deep/);
   });
 
   test('slices that would multiply without end, in bounded time', () => {
