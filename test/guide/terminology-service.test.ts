@@ -55,6 +55,7 @@ const infusion: Procedure = {
   statusReason: { coding: [{ system: 'http://snomed.info/sct', code: '24184005' }], text: 'pressure too high' },
   code: { text: 'infusion' },
   subject,
+  extension: [{ url: 'https://kap.example.org/fhir/StructureDefinition/kap-session-number', valuePositiveInt: 3 }],
 };
 const order: ServiceRequest = {
   resourceType: 'ServiceRequest',
@@ -131,6 +132,7 @@ test.each([
     'ServiceRequest/order',
   ],
   ['Procedure?status-reason=24184005', 'Procedure?status-reason=38341003', 'Procedure/infusion'],
+  ['Procedure?session-number=3', 'Procedure?session-number=gt3', 'Procedure/infusion'],
   [
     'MedicationAdministration?dose=gt30|http://unitsofmeasure.org|mg',
     'MedicationAdministration?dose=gt40|http://unitsofmeasure.org|mg',
