@@ -19,6 +19,7 @@ const BANDS: readonly Band[] = [
     words: 'who is treated, what was agreed, what is planned',
     rows: [
       ['kap-patient', 'kap-course', 'kap-care-plan'],
+      ['kap-ketamine-order', 'kap-infusion-request', 'kap-integration-request'],
       ['kap-treatment-consent', 'kap-part2-consent', 'kap-psychotherapy-note-authorization'],
     ],
   },
@@ -60,15 +61,15 @@ const BANDS: readonly Band[] = [
 ];
 
 const WIDTH = 1084;
-const BOX = { width: 190, height: 54, gap: 20, left: 222 } as const;
-const ROW = BOX.height + 14;
+const BOX = { width: 190, gap: 20, left: 222 } as const;
+const LINE = 14.5;
 
 export function flowPicture(source: GuideSource): Html {
   const profiles = byId(source);
   const drawn: string[] = [];
   let y = 10;
   for (const [at, band] of BANDS.entries()) {
-    const height = band.rows.length * ROW + 18;
+    const height = heightOf(band, profiles);
     drawn.push(bandOf(band, y, height, profiles));
     if (at < BANDS.length - 1) drawn.push(arrow(28, y + height, 28, y + height + 18));
     if (at === 2) drawn.push(again(y));
@@ -92,36 +93,58 @@ function byId(source: GuideSource): Profiles {
   return new Map(profilesIn(source).map(({ file, resource }) => [resource.id ?? '', { page: pageOf(file), resource }]));
 }
 
+/** Its rows, or the words beside them where these are longer. */
+function heightOf({ words, rows }: Band, profiles: Profiles): number {
+  const boxes = rows.reduce((sum, row) => sum + rowHeight(row, profiles) + 14, 18);
+  return Math.max(boxes, 58 + lines(words, 24).length * 16);
+}
+
+/** As high as its longest name needs. */
+function rowHeight(row: readonly string[], profiles: Profiles): number {
+  return 25 + LINE * Math.max(2, ...row.map((id) => nameLines(id, profiles).length));
+}
+
 function bandOf({ title, words, rows }: Band, y: number, height: number, profiles: Profiles): string {
   const parts = [rect(10, y, WIDTH - 20, height, { class: 'band', rx: 8 }), text(48, y + 30, title, { class: 'step' })];
   lines(words, 24).forEach((said, at) => {
     parts.push(text(48, y + 50 + at * 16, said, { class: 'words' }));
   });
-  rows.forEach((row, line) => {
-    row.forEach((id, at) => {
+  let top = y + 16;
+  for (const row of rows) {
+    const rowHigh = rowHeight(row, profiles);
+    for (const [at, id] of row.entries()) {
       const x = BOX.left + at * (BOX.width + BOX.gap);
-      const top = y + 16 + line * ROW;
-      if (line === 0 && at > 0 && !title.startsWith('4'))
-        parts.push(arrow(x - BOX.gap + 2, top + BOX.height / 2, x - 3, top + BOX.height / 2));
-      parts.push(box(id, x, top, profiles));
-    });
-  });
+      const middle = top + rowHigh / 2;
+      // Scores stand beside each other; the others lead to one another.
+      if (row === rows[0] && at > 0 && row.length < 4) parts.push(arrow(x - BOX.gap + 2, middle, x - 3, middle));
+      parts.push(box(id, x, top, rowHigh, profiles));
+    }
+    top += rowHigh + 14;
+  }
   return parts.join('');
 }
 
-function box(id: string, x: number, y: number, profiles: Profiles): string {
+function box(id: string, x: number, y: number, height: number, profiles: Profiles): string {
   const known = profiles.get(id);
-  const name = known === undefined ? id.replace(/^kap-/, '').replaceAll('-', ' ') : titleOf(known.resource);
-  const shown = inTwoLines(name.replace(/^KAP /i, '').replace(/^./, (first) => first.toUpperCase()));
+  const shown = nameLines(id, profiles);
   const apart = id === 'kap-psychotherapy-note' ? ' apart' : '';
-  const parts = [rect(x, y, BOX.width, BOX.height, { class: `box${apart}`, rx: 6 })];
-  const top = y + (shown.length === 1 ? 23 : 18);
+  const parts = [rect(x, y, BOX.width, height, { class: `box${apart}`, rx: 6 })];
+  const top = y + (height - (shown.length + 1) * LINE) / 2 + 11;
   shown.forEach((said, at) => {
-    parts.push(text(x + 9, top + at * 14.5, said, { class: 'name' }));
+    parts.push(text(x + 9, top + at * LINE, said, { class: 'name' }));
   });
-  parts.push(text(x + 9, top + shown.length * 14.5 + 1, known?.resource.type ?? '', { class: 'type' }));
+  parts.push(text(x + 9, top + shown.length * LINE + 1, known?.resource.type ?? '', { class: 'type' }));
   if (known === undefined) return element('g', { class: 'plain' }, ...parts);
   return element('a', { href: known.page }, ...parts);
+}
+
+function nameLines(id: string, profiles: Profiles): string[] {
+  const known = profiles.get(id);
+  const name = known === undefined ? id.replace(/^kap-/, '').replaceAll('-', ' ') : titleOf(known.resource);
+  return lines(
+    name.replace(/^KAP /i, '').replace(/^./, (first) => first.toUpperCase()),
+    22,
+  );
 }
 
 function arrow(x1: number, y1: number, x2: number, y2: number): string {
@@ -138,13 +161,6 @@ function again(y: number): string {
     element('path', { d: `M${x - 10} ${y - 60}l7 -4v8z`, class: 'tip' }) +
     text(x - 6, y + 60, 'next infusion', { class: 'words', 'text-anchor': 'end' })
   );
-}
-
-/** What a box holds; the rest of a longer name is on its page. */
-function inTwoLines(name: string): string[] {
-  const [first = '', second, ...rest] = lines(name, 22);
-  if (second === undefined) return [first];
-  return [first, rest.length === 0 ? second : `${second.slice(0, 20).trimEnd()}…`];
 }
 
 /** Words in lines of about so many letters. */

@@ -158,6 +158,13 @@ test('the first page leads to every other page', () => {
   expect(names.filter((name) => name !== 'index.html' && !index.includes(`href="${name}"`))).toEqual([]);
 });
 
+test('every profile that a resource can claim is a box of the picture', () => {
+  const picture = page('index.html').split('<svg')[1]?.split('</svg>')[0] ?? '';
+  const claimed = profilesIn(source).filter(({ resource }) => resource.abstract !== true);
+  const absent = claimed.filter(({ file }) => !picture.includes(`href="${file.replace('.json', '.html')}"`));
+  expect(absent.map(({ file }) => file)).toEqual([]);
+});
+
 test('the same definitions give the same pages', async () => {
   const again = await siteOf(readGuide());
   expect([...again.files].filter(([name, text]) => site.files.get(name) !== text).map(([name]) => name)).toEqual([]);
