@@ -34,7 +34,8 @@ export type TerminologyLookup = {
 
 /** More codes are not kept of one value set: it is then as good as unknown. */
 export const MAX_DIGEST_CODES = 100_000;
-const MAX_NESTING = 32;
+/** Sets within sets; deeper ones allow everything. */
+const MAX_NESTING = 200;
 
 /**
  * Digests value sets out of one state of the terminology. Each set is looked at once, so that sets which include each
@@ -158,6 +159,7 @@ const IMPLIED: readonly (readonly [prefix: string, system: string])[] = [
   ['http://snomed.info/sct?fhir_vs', 'http://snomed.info/sct'],
   ['http://snomed.info/sct/', 'http://snomed.info/sct'],
   ['http://loinc.org/vs', 'http://loinc.org'],
+  ['http://unitsofmeasure.org/vs', 'http://unitsofmeasure.org'],
 ];
 
 // ---- sets of codes, of which a part may not be known

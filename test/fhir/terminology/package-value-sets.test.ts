@@ -204,6 +204,16 @@ test('the package comes before what is shipped, and what is shipped fills in', (
   expect(Object.values(digestValueSets([guide], [])[0]?.codes ?? {})).toEqual([['profile-not-met']]);
 });
 
+test('sets within sets are followed, and without end allow everything', () => {
+  const url = (at: number) => `https://test.example/ValueSet/${at}`;
+  const chain = Array.from({ length: 3000 }, (_, at) =>
+    setOf(at === 0 ? [{ system: COLOURS }] : [{ valueSet: [url(at - 1)] }], undefined, { url: url(at) }),
+  );
+  const [deep, endless] = digestValueSets([url(100), url(2999)], [...chain, colours]);
+  expect(deep?.codes[COLOURS]).toHaveLength(5);
+  expect(endless?.unknown).toBe(true);
+});
+
 test('sets that include each other many times over are looked at once', () => {
   const url = (at: number) => `https://test.example/ValueSet/${at}`;
   const tower = Array.from({ length: 30 }, (_, at) =>
