@@ -1,8 +1,12 @@
 /** What the service writes of a course claims the profiles of the guide, and is what it claims. */
+import { readFileSync } from 'node:fs';
 import type { CodeableConcept, Coding, Resource } from '@medplum/fhirtypes';
 import { compile, type ReferenceFate } from '../../src/ehr/compile.ts';
 import { referencesOf } from '../../src/ehr/references.ts';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
+import { digestPackages } from '../../src/fhir/profiles/load.ts';
+import { readPackage } from '../../src/fhir/profiles/package.ts';
+import { profilesOf } from '../../src/fhir/profiles/registry.ts';
 import { shippedProfiles } from '../../src/fhir/profiles/shipped.ts';
 import { createValidator } from '../../src/fhir/validation/validator.ts';
 import { type KapProfile, SYSTEM } from '../../src/kap/codes.ts';
@@ -24,6 +28,7 @@ import {
   parameters,
   plan,
 } from '../kap/chart.ts';
+import { usCorePackage, usCoreVersions, withPackages } from '../us-core/package-file.ts';
 
 const GUIDE = 'https://kap.example.org/fhir/StructureDefinition/';
 const validator = createValidator(loadDefinitions(), shippedProfiles());
@@ -163,6 +168,22 @@ describe('the example course over HTTP', () => {
       'kap-sedation-score',
       'kap-treatment-consent',
     ]);
+  });
+
+  withPackages.each(usCoreVersions)('all of it is what it claims of US Core %s', async (version) => {
+    const definitions = loadDefinitions();
+    const known = shippedProfiles();
+    const us = await readPackage(readFileSync(usCorePackage(version)));
+    const sources = digestPackages([us], { definitions, known, definition: () => undefined }).map(
+      (each) => each.source,
+    );
+    const withUsCore = createValidator(definitions, profilesOf(sources, known));
+    const claiming = stored.filter(({ meta }) => meta?.profile?.some((url) => url.includes('/us/core/')));
+    expect(claiming.length).toBeGreaterThan(100);
+    const issues = claiming.flatMap((resource) => withUsCore.check(resource));
+    expect(issues.map(({ diagnostics, expression, profile }) => `${expression}: ${diagnostics} (${profile})`)).toEqual(
+      [],
+    );
   });
 
   test.each<[string, (key: string) => ReferenceFate]>([
