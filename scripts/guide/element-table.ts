@@ -111,7 +111,7 @@ function asked(row: ElementRow, links: Links, brief: boolean): Piece {
         html`<div>${VALUE_WORDS[/^[a-z]+?(?=[A-Z]|$)/.exec(name)?.[0] ?? ''] ?? wordsOf(name)}: ${valueView(value)}</div>`,
     ),
     row.card.max !== '0' && row.binding && bindingView(row.binding, links),
-    row.card.max !== '0' && row.slicing && slicingView(row.slicing),
+    row.isSliced && row.slicing && slicingView(row.slicing),
     row.maxLength !== undefined && html`<div>At most ${row.maxLength} characters</div>`,
     rules(row, brief),
   ];

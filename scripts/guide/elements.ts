@@ -31,6 +31,8 @@ export type ElementRow = {
   /** Fixed values and patterns; `name` is that of the JSON element, such as patternCodeableConcept. */
   readonly values: readonly { readonly name: string; readonly value: unknown }[];
   readonly slicing: ElementDefinition['slicing'];
+  /** Some of its slices are shown, too; every list of extensions could have some. */
+  readonly isSliced: boolean;
   readonly constraints: NonNullable<ElementDefinition['constraint']>;
   readonly maxLength: number | undefined;
   /** The profile itself says something here; false for elements that are shown to lead there, or as they are in the parent. */
@@ -48,7 +50,11 @@ export function rowsOf(profile: StructureDefinition, source: GuideSource): Profi
   const ours = new Map((profile.differential?.element ?? []).map((element) => [idOf(element), element]));
   const snapshot = profile.snapshot?.element ?? [];
   const parents = ownParents(profile, source);
-  const row = (element: ElementDefinition) => rowOf(element, ours.get(idOf(element)), parents);
+  const sliced = new Set([...ours.keys(), ...snapshot.map(idOf)].flatMap(slicedBy));
+  const row = (element: ElementDefinition): ElementRow => ({
+    ...rowOf(element, ours.get(idOf(element)), parents),
+    isSliced: sliced.has(idOf(element)) && element.max !== '0',
+  });
   if (snapshot.length === 0) {
     const elements = withAncestors([...ours.values()], [...ours.values()]);
     return { differential: elements.map(row), snapshot: [] };
@@ -61,6 +67,12 @@ export function rowsOf(profile: StructureDefinition, source: GuideSource): Profi
     snapshot,
   );
   return { differential: [...shown, ...strays].map(row), snapshot: snapshot.map(row) };
+}
+
+/** `A.b` of the slice `A.b:s`; nothing of other elements. */
+function slicedBy(id: string): string[] {
+  const last = id.lastIndexOf(':');
+  return last > id.lastIndexOf('.') ? [id.slice(0, last)] : [];
 }
 
 function idOf(element: ElementDefinition): string {
@@ -112,7 +124,7 @@ function rowOf(
   element: ElementDefinition,
   ours: ElementDefinition | undefined,
   { own, nearest }: ReturnType<typeof ownParents>,
-): ElementRow {
+): Omit<ElementRow, 'isSliced'> {
   const id = idOf(element);
   const words = [ours, ...own.map((parent) => parent.get(id))].find(
     (one) => (one?.short ?? one?.definition) !== undefined,

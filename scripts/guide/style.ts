@@ -84,10 +84,10 @@ ${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((depth) => `.tree.d${depth}{padding-left:${(de
 .expression{display:inline-block;margin-top:.15rem;color:var(--soft);overflow-wrap:anywhere}
 details>summary{cursor:pointer;color:var(--link);padding:.25rem 0;width:fit-content}
 .legend{font-size:.9rem}
-.example{border:1px solid var(--line);border-left:4px solid var(--good);border-radius:6px;padding:.8rem 1rem;margin:.8rem 0}
-.example.invalid{border-left-color:var(--bad)}
-.example h4::first-letter{text-transform:uppercase}
-.example p{margin:.3rem 0}
+article.example{border:1px solid var(--line);border-left:4px solid var(--good);border-radius:6px;padding:.8rem 1rem;margin:.8rem 0}
+article.example.invalid{border-left-color:var(--bad)}
+article.example h4::first-letter{text-transform:uppercase}
+article.example p{margin:.3rem 0}
 .breaks{font-weight:600}
 .fault{background:var(--bad-shade);padding:.4rem .6rem;border-radius:4px}
 .issues{list-style:none;margin:.4rem 0;padding:.5rem .8rem;background:var(--bad-shade);border-radius:4px;font-size:.92rem;overflow-wrap:anywhere}
@@ -124,9 +124,9 @@ ul.plain{list-style:none;margin:0;padding:0}
 .list th,.list td{display:inline;padding:0 .8rem 0 0;border:0;min-width:0!important;white-space:normal!important;overflow-wrap:anywhere}
 .list th,.list td.asked{display:block}
 h1{font-size:1.5rem}main{padding:1rem .9rem 2rem}.site{padding:.6rem .9rem}
-.facts>div{grid-template-columns:1fr;gap:0}.example{padding:.7rem .75rem}pre{padding:.6rem .7rem}}
+.facts>div{grid-template-columns:1fr;gap:0}article.example{padding:.7rem .75rem}pre{padding:.6rem .7rem}}
 @media print{.site nav,.contents,.skip,.legend{display:none}body{font-size:10pt}main,footer{max-width:none;padding:0}
 .wide,.picture,pre{overflow:visible;border-color:#bbb}th,td{min-width:0!important;white-space:normal!important;overflow-wrap:anywhere}.elements,.picture svg{min-width:0}pre{white-space:pre-wrap}
-tr,.example h4,.issues{break-inside:avoid}h2,h3{break-after:avoid}details::details-content{content-visibility:visible;block-size:auto}
+tr,article.example h4,.issues{break-inside:avoid}h2,h3{break-after:avoid}details::details-content{content-visibility:visible;block-size:auto}
 a[rel=external]{color:inherit}}
 `;

@@ -70,7 +70,7 @@ beforeAll(async () => {
     void dialog.dismiss();
   });
   for (const name of pageNames) visits.set(address(name), await visit(name));
-}, 180_000);
+}, 300_000);
 
 afterAll(async () => {
   await context?.close();
