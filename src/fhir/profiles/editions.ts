@@ -14,16 +14,16 @@ export class Editions {
   constructor(resources: readonly Resource[]) {
     const repeated: Issue[] = [];
     for (const resource of resources as readonly Canonical[]) {
-      if (typeof resource.url !== 'string') continue;
-      const others = this.#byUrl.get(resource.url) ?? [];
-      const same = others.find(({ version }) => version === resource.version);
+      const { url, version } = resource;
+      // What cannot be named is found by nobody; whether it must have a name is not asked here.
+      if (typeof url !== 'string' || (version !== undefined && typeof version !== 'string')) continue;
+      const others = this.#byUrl.get(url) ?? [];
+      const same = others.find((other) => other.version === version);
       if (same === undefined) {
-        this.#byUrl.set(
-          resource.url,
-          [...others, resource].sort((a, b) => compareVersions(b.version, a.version)),
-        );
+        const all = [...others, resource].sort((a, b) => compareVersions(b.version, a.version));
+        this.#byUrl.set(url, all);
       } else if (JSON.stringify(same) !== JSON.stringify(resource)) {
-        const name = resource.version === undefined ? resource.url : `${resource.url}|${resource.version}`;
+        const name = version === undefined ? url : `${url}|${version}`;
         repeated.push(issue('duplicate', `${name} is defined twice, and not in the same way: leave one out`));
       }
     }

@@ -90,9 +90,16 @@ export function digestPackages(packages: readonly FhirPackage[], context: LoadCo
   }));
 }
 
+/** More reasons than anybody reads at once. */
+const MAX_REASONS = 200;
+
 /** @throws Failure `business-rule` when there are issues */
 function refuse(issues: readonly Issue[]): void {
-  if (issues.length > 0) throw new Failure('business-rule', issues);
+  if (issues.length === 0) return;
+  const more = issues.length - MAX_REASONS;
+  if (more <= 0) throw new Failure('business-rule', issues);
+  const rest: Issue = { severity: 'information', code: 'incomplete', diagnostics: `There are ${more} more reasons` };
+  throw new Failure('business-rule', [...issues.slice(0, MAX_REASONS), rest]);
 }
 
 type Reading = {

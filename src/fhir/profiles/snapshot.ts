@@ -68,7 +68,7 @@ class Generator {
     const definition = this.#parents(canonical);
     if (definition === undefined) return undefined;
     // Those of others are taken as they are published.
-    const made = definition.snapshot === undefined ? this.made(definition, above) : definition;
+    const made = definition.snapshot === undefined ? this.made(definition, above) : shaped(definition);
     this.#made.set(canonical, made);
     return made;
   }
@@ -93,6 +93,11 @@ class Generator {
       faults.add('.baseDefinition', `its parents lead back to itself (${circle}): one of them needs another parent`);
       return undefined;
     }
+    if (above.length > MAX_PARENTS) {
+      const words = `it is needed for another definition by way of ${above.length} others: no more than ${MAX_PARENTS} are followed`;
+      faults.add('.baseDefinition', words);
+      return undefined;
+    }
     const parent = this.known(baseDefinition, [...above, keyOf(definition)]);
     if (parent === undefined) {
       faults.add('.baseDefinition', `its parent ${baseDefinition} is not known: add the package that has it first`);
@@ -112,7 +117,7 @@ class Generator {
   #circle(definition: StructureDefinition, above: readonly string[]): string | undefined {
     const way = [keyOf(definition)];
     if (above.includes(keyOf(definition))) return [...above, ...way].slice(-MAX_NAMED).join(' -> ');
-    for (let base = definition.baseDefinition; base !== undefined; ) {
+    for (let base: unknown = definition.baseDefinition; typeof base === 'string'; ) {
       const parent = this.#parents(base);
       if (parent === undefined) return undefined;
       const key = keyOf(parent);
@@ -128,14 +133,21 @@ class Generator {
 const MAX_NAMED = 6;
 
 function keyOf({ url, version }: StructureDefinition): string {
-  return version === undefined ? url : `${url}|${version}`;
+  return typeof version === 'string' ? `${url}|${version}` : url;
+}
+
+/** @throws Failure of the definition, not of those that need it */
+function shaped(definition: StructureDefinition): StructureDefinition {
+  const faults = new Faults(typeof definition.url === 'string' ? definition.url : 'a StructureDefinition without url');
+  hasShape(definition, 'snapshot', faults);
+  faults.refuse();
+  return definition;
 }
 
 /** @throws Failure of the definition, not of those that need it */
 function treeOf(definition: StructureDefinition): SnapshotNode {
   const faults = new Faults(definition.url);
-  const isShaped = hasShape(definition, 'snapshot', faults);
-  const tree = isShaped ? snapshotTree(definition.snapshot?.element ?? [], definition.type, faults) : undefined;
+  const tree = snapshotTree(definition.snapshot?.element ?? [], definition.type, faults);
   faults.refuse();
   return tree as SnapshotNode;
 }
@@ -314,7 +326,7 @@ class Merge {
   #derives(canonical: string, from: string): boolean | undefined {
     const target = withoutVersion(from);
     let at: string | undefined = canonical;
-    for (let steps = 0; at !== undefined && steps < MAX_PARENTS; steps++) {
+    for (let steps = 0; typeof at === 'string' && steps < MAX_PARENTS; steps++) {
       if (withoutVersion(at) === target) return true;
       const definition: StructureDefinition | undefined =
         withoutVersion(at) === this.#definition.url ? this.#definition : this.#generator.definition(at);

@@ -575,6 +575,24 @@ describe('what is refused', () => {
     expect(refusal(() => withSnapshot(nested, parentsOf(nested)))[0]).toMatch(/lead back to itself/);
   });
 
+  test('extensions that each need the snapshot of the next', () => {
+    const url = (at: number) => `${OURS}/needs-${at}`;
+    const chain = Array.from({ length: 5_000 }, (_, at) =>
+      profileOn(
+        'Extension',
+        [
+          { id: 'Extension.extension:a', type: [{ code: 'Extension', profile: [url(at + 1)] }] },
+          { id: 'Extension.extension:a.url', min: 1 },
+        ],
+        { url: url(at) },
+      ),
+    );
+    const byUrl = new Map(chain.map((each) => [each.url, each]));
+    const known = (canonical: string) => byUrl.get(canonical) ?? parents(canonical);
+    const [reason] = refusal(() => withSnapshot(chain[0] as StructureDefinition, known));
+    expect(reason).toMatch(/no more than 64 are followed/);
+  });
+
   test('slices of slices without end', () => {
     const name = (depth: number) => Array.from({ length: depth }, (_, at) => `s${at}`).join('/');
     const slicing = { rules: 'open' as const };
