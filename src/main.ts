@@ -24,6 +24,7 @@ import type { Clinic } from './http/exchange.ts';
 import type { Dependency } from './http/health.ts';
 import { createMetrics, type Metrics } from './http/metrics.ts';
 import { close, listen } from './http/server.ts';
+import { CANONICAL_BASE } from './kap/codes.ts';
 import { createAuditReader, createAuditTrail } from './postgres/audit.ts';
 import { deliveryParts } from './postgres/delivery-parts.ts';
 import { openEmbeddedPostgres } from './postgres/embedded.ts';
@@ -40,7 +41,7 @@ import { startTextIndexer } from './postgres/text-index.ts';
 import { openClinicProfiles, type ProfileSet } from './record/clinic-profiles.ts';
 import { createCourseReader } from './record/course-reader.ts';
 import { createRecord } from './record/create-record.ts';
-import { installProtocol } from './record/install-protocol.ts';
+import { installGuide, installProtocol } from './record/install-protocol.ts';
 import { type FhirParts, fhirParts, recordParts } from './record/open-record.ts';
 import type { WriteContext } from './record/record.ts';
 
@@ -247,8 +248,11 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     agent: { clientId: 'system' },
     interaction: 'update',
   });
-  await installProtocol(store, record, shippedProtocol(), ownContext());
+  await installProtocol(store, record, shipped(PROTOCOL), ownContext());
   if (config.role !== 'api') {
+    const renewed = await installGuide(store, record, shipped(GUIDE).filter(isOurs), ownContext());
+    if (renewed.length > 0)
+      logger.info({ clinic: name, definitions: renewed.length }, 'definitions of the guide stored');
     const review = startCourseReview(parts, ownContext, logger);
     closers.push(() => review.close());
   }
@@ -283,12 +287,21 @@ async function openDelivery(shared: Shared, clinic: string, pool: Pool, sealing:
 }
 
 /** Plans, activities, questionnaires and our own operations of fhir-profiles. */
-function shippedProtocol(): readonly Resource[] {
+const PROTOCOL = /^(PlanDefinition|ActivityDefinition|Questionnaire|OperationDefinition)-.*\.json$/;
+const GUIDE =
+  /^(StructureDefinition|SearchParameter|CodeSystem|ValueSet|ConceptMap|ImplementationGuide|CapabilityStatement)-.*\.json$/;
+
+function shipped(files: RegExp): readonly Resource[] {
   const folder = join(import.meta.dirname, '..', 'fhir-profiles');
   return readdirSync(folder)
-    .filter((file) => /^(PlanDefinition|ActivityDefinition|Questionnaire|OperationDefinition)-.*\.json$/.test(file))
+    .filter((file) => files.test(file))
     .sort()
     .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Resource);
+}
+
+/** Parts of other people's code systems are there for the terminology alone. */
+function isOurs(resource: Resource): boolean {
+  return (resource as { url?: string }).url?.startsWith(`${CANONICAL_BASE}/`) === true;
 }
 
 // ---- HTTP

@@ -62,7 +62,7 @@ afterAll(() => service.close());
 
 type Found = { readonly status: number; readonly issues: string[]; readonly text: string };
 const foundIn = ({ status, text }: { status: number; text: string }): Found => {
-  const body = text === '' ? {} : (JSON.parse(text) as OperationOutcome);
+  const body = JSON.parse(text === '' ? '{}' : text) as Partial<OperationOutcome>;
   const issues = body.resourceType === 'OperationOutcome' ? (body.issue ?? []) : [];
   return {
     status,
