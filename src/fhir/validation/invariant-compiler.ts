@@ -49,10 +49,10 @@ export function compileInvariant(
   }
 }
 
-/** Of one check, about half a second. */
-const MAX_LOOKS = 20_000_000;
+/** Of one check, about a second. */
+const MAX_LOOKS = 5_000_000;
 /** A look costs a fraction of what the engine does with a value, and is counted together with it. */
-const LOOKS_OF_WORK = 20;
+const LOOKS_OF_WORK = 5;
 
 type Focus = readonly ElementsOf[];
 
@@ -92,6 +92,13 @@ class Compiler {
 
   #items(expression: Expression, focus: Focus): Items {
     return asItems(this.#compile(expression, focus), this.#on);
+  }
+
+  /** For what counts the items, or takes one of them. */
+  #counted(expression: Expression, focus: Focus): Items {
+    const items = this.#items(expression, focus);
+    if (items.repeats === true) throw NOT_COMPILED;
+    return items;
   }
 
   #compile(expression: Expression, focus: Focus): Compiled {
@@ -175,6 +182,7 @@ class Compiler {
       on: other(types),
       isList,
       run: stepOver(types),
+      ...(source?.repeats === true ? { repeats: true } : {}),
       ...(source === undefined ? { isThere: isPresent(types) } : {}),
       narrow: (type) => {
         if (types.some(({ content }) => content === 'Resource')) return ofResourceType(type, stepOver(types), this.#on);
@@ -185,14 +193,14 @@ class Compiler {
   }
 
   #at({ from, index }: Extract<Expression, { kind: 'at' }>, focus: Focus): Items {
-    const items = this.#items(from, focus);
+    const items = this.#counted(from, focus);
     if (index.kind !== 'literal' || index.type !== 'System.Integer') throw NOT_COMPILED;
     const at = Number(index.value);
     return sublist(items, (list) => list.slice(at, at + 1), false);
   }
 
   #type(operator: 'is' | 'as', from: Expression, type: string, focus: Focus): Compiled {
-    const items = this.#items(from, focus);
+    const items = this.#counted(from, focus);
     if (isNothing(items)) return operator === 'is' ? NEVER : NOTHING;
     const those = items.narrow?.(type);
     if (those === undefined) throw NOT_COMPILED;
@@ -259,7 +267,7 @@ class Compiler {
       if (isNothing(items)) return NOTHING;
       const those = items.narrow?.(typeName);
       if (those === undefined) throw NOT_COMPILED;
-      return { kind: 'items', isList: items.isList, ...those };
+      return { kind: 'items', isList: items.isList, repeats: items.repeats === true, ...those };
     }
     if (args.length === 0) return this.#plainCall(name, items);
     if (args.length === 1 && first !== undefined) return this.#callWith(name, items, first);
@@ -267,6 +275,7 @@ class Compiler {
   }
 
   #plainCall(name: string, items: Items): Compiled {
+    if (items.repeats === true && name !== 'exists' && name !== 'empty') throw NOT_COMPILED;
     const { run } = items;
     const isThere = items.isThere ?? ((value) => run(value).length > 0);
     switch (name) {
@@ -298,6 +307,12 @@ class Compiler {
         return ofTruths(items, (list) => list.every((item) => item === false));
       case 'length':
         return this.#ofText(items, 'System.Integer', (text) => text.length);
+      case 'truncate':
+        if (isNothing(items)) return NOTHING;
+        if (kindOf(items) !== 'number') throw NOT_COMPILED;
+        return this.#ofValue(items, 'System.Integer', (value) =>
+          typeof value === 'number' ? Math.trunc(value) : EMPTY,
+        );
       case 'toInteger':
         return this.#ofText(items, 'System.Integer', (text) => (/^[+-]?\d{1,9}$/.test(text) ? Number(text) : EMPTY));
       case 'toString':
@@ -332,6 +347,7 @@ class Compiler {
           kind: 'items',
           on: each.on,
           isList: items.isList || each.isList,
+          ...(items.repeats === true || each.repeats === true ? { repeats: true } : {}),
           run: (value) => run(value).flatMap((item) => each.run(item) as unknown[]),
         };
       }
@@ -367,6 +383,7 @@ class Compiler {
       kind: 'items',
       on: [this.#on.other('Extension')],
       isList: true,
+      ...(items.repeats === true ? { repeats: true } : {}),
       run: (value) =>
         items
           .run(value)
@@ -440,10 +457,11 @@ function unique(types: readonly ElementsOf[]): readonly ElementsOf[] {
 
 type Narrowed = Pick<Items, 'on' | 'run'>;
 
-function narrowed(focus: Focus, type: string, run: (isIt: boolean) => Items['run']): Narrowed | undefined {
+function narrowed(focus: Focus, type: string, run: (isIt: boolean) => Items['run']): Narrowed {
   const [on] = focus;
   if (focus.length !== 1 || on === undefined || on.type === 'Resource') throw NOT_COMPILED;
-  return { on: focus, run: run(isType(on, type)) };
+  const isIt = isType(on, type);
+  return { on: isIt ? focus : [], run: run(isIt) };
 }
 
 /** An element is of a type of FHIR, never of one of FHIRPath itself (`Boolean`), be it ever so much like it. */
@@ -471,6 +489,7 @@ function sublist(items: Items, choose: (list: readonly unknown[]) => readonly un
     kind: 'items',
     on: items.on,
     isList,
+    ...(items.repeats === true ? { repeats: true } : {}),
     run: (value) => choose(items.run(value)),
     ...(narrow === undefined ? {} : { narrow: (type: string) => narrowedSublist(narrow(type), choose, items) }),
   };

@@ -102,8 +102,16 @@ export function union(left: Items, right: Items): Items {
   if (isNothing(left)) return right;
   if (isNothing(right)) return left;
   const kind = kindOf(left);
-  if (kind === undefined || kind === 'moment' || kind !== kindOf(right)) throw NOT_COMPILED;
   const on = [...new Set([...left.on, ...right.on])];
+  if (kind === undefined || kind === 'moment' || kind !== kindOf(right)) {
+    return {
+      kind: 'items',
+      on,
+      isList: true,
+      repeats: true,
+      run: (value) => [...left.run(value), ...right.run(value)],
+    };
+  }
   if (left.constant !== undefined && right.constant !== undefined) {
     const constant = [...new Set([...left.constant, ...right.constant])];
     return { kind: 'items', on, isList: true, constant, run: () => constant };

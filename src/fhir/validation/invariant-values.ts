@@ -21,6 +21,11 @@ export type Items = {
   readonly run: (focus: unknown) => readonly unknown[];
   /** Whether there are any, where that is known without making the list. */
   readonly isThere?: (focus: unknown) => boolean;
+  /**
+   * An item may come twice, which a union of FHIRPath would leave out: good for what asks whether there are any and what
+   * they are, not for what counts them.
+   */
+  readonly repeats?: boolean;
   /** The same for every focus. */
   readonly constant?: readonly unknown[];
   /** Those of a type, where types can be told apart. */
@@ -46,13 +51,15 @@ function kindOfType({ type }: ElementsOf): Kind | undefined {
 }
 
 /** What the items have in common, so that JavaScript compares them as FHIRPath does; undefined for all else. */
-export function kindOf({ on }: Items): Exclude<Kind, 'object'> | undefined {
+export function kindOf({ on, repeats }: Items): Exclude<Kind, 'object'> | undefined {
+  if (repeats === true) return undefined;
   const [first, ...others] = on.map(kindOfType);
   return first !== 'object' && others.every((kind) => kind === first) ? first : undefined;
 }
 
 /** Of one kind; objects among them are equal to nothing of the other side. */
 export function isComparable(left: Items, right: Items): boolean {
+  if (left.repeats === true || right.repeats === true) return false;
   const kinds = [left, right].map(({ on }) => new Set(on.map(kindOfType)));
   const [a, b] = kinds.map((set) => set.delete('object'));
   if (a === true && b === true) return false;
@@ -88,6 +95,7 @@ const FALSE: readonly unknown[] = [false];
 /** A single item stands for true where a truth is needed, unless it is one itself. */
 export function truthOf(compiled: Compiled): Truth {
   if (compiled.kind === 'truth') return compiled;
+  if (compiled.repeats === true) throw NOT_COMPILED;
   const { run } = compiled;
   const isTruth = kindOf(compiled) === 'truth';
   return {

@@ -34,10 +34,16 @@ const ACTIVE = /^(?:javascript|vbscript|data:text\/html)/i;
 
 /** Whether a text is one `div` of XHTML with some content, and without anything active. */
 export function isNarrative(text: string): boolean {
+  if (PLAIN.test(text)) return true;
   const whole = text.trim();
   if (!/^<div[\s>]/.test(whole) || NOT_IN_XML.test(whole)) return false;
   return new Scan(whole).isNarrative();
 }
+
+/** What most systems write: a paragraph, or text alone. */
+const PLAIN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML has no place for these
+  /^<div(?: xmlns="http:\/\/www\.w3\.org\/1999\/xhtml")?>(?:<p>[A-Za-z0-9][^<&\u0000-\u001f\ufffe\uffff]*<\/p>|[A-Za-z0-9][^<&\u0000-\u001f\ufffe\uffff]*)<\/div>$/;
 
 class Scan {
   readonly #text: string;
@@ -90,6 +96,7 @@ class Scan {
   }
 
   #attributes(): boolean {
+    if (this.#text.charAt(this.#at) === '>') return true;
     const seen = new Set<string>();
     for (;;) {
       const hasSpace = this.#take(SPACE) !== '';

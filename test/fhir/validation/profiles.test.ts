@@ -249,6 +249,12 @@ describe('fixed values and patterns', () => {
       [],
     ],
     [
+      'a pattern asks for a value where the element is there',
+      { path: 'Observation.issued', patternInstant: '2026-01-01T00:00:00Z' },
+      { ...observation, _issued: { extension: [{ url: 'http://x.test/y', valueCode: 'x' }] } },
+      ['value Observation.issued'],
+    ],
+    [
       'a fixed concept that is met',
       { path: 'Observation.code', fixedCodeableConcept: { coding: [c1] } },
       observation,
