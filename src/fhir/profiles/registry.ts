@@ -11,7 +11,10 @@ export type Profiles = {
    * newest 6.1.x.
    */
   profile(canonical: string): Profile | undefined;
-  /** A value set that a binding of these profiles names, as it names it; undefined: ask the definitions of R4. */
+  /**
+   * A value set that a binding of these profiles names, as it names it; undefined when it is not known here: ask the
+   * definitions of R4.
+   */
   valueSet(canonical: string): ValueSet | undefined;
   /** Every version of all profiles of the guide and of the packages; those that R4 itself publishes are not among them. */
   all(): readonly Profile[];
@@ -53,7 +56,7 @@ export function profilesOf(sources: readonly ProfileSource[], below?: Profiles):
       const present = valueSets.get(canonical);
       if (present !== undefined) return present;
       const digest = digests.get(canonical);
-      if (digest === undefined) return below?.valueSet(canonical);
+      if (digest === undefined || digest.unknown) return below?.valueSet(canonical);
       const valueSet = valueSetOf(digest);
       valueSets.set(canonical, valueSet);
       return valueSet;

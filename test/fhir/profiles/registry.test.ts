@@ -118,4 +118,6 @@ test('value sets of packages are found as bindings name them', () => {
   const profiles = profilesOf([source('1.0.0', [digest])]);
   expect(profiles.valueSet('https://example.org/vs|1.0.0')?.allows('https://example.org/cs', 'a')).toBe(true);
   expect(profiles.valueSet('https://example.org/vs')).toBeUndefined();
+  const unknown = profilesOf([source('1.0.0', [{ ...digest, codes: {}, unknown: true }])]);
+  expect(unknown.valueSet(digest.url)).toBeUndefined();
 });
