@@ -52,6 +52,8 @@ export type ValueSet = {
   readonly url: string;
   /** False when a code that is not listed could still be allowed. */
   readonly enumerable: boolean;
+  /** True when a part of it could not be found: then nothing can be refused. */
+  readonly unknown: boolean;
   /** All listed codes, of whatever system. */
   readonly codes: ReadonlySet<string>;
   /** Whether a Coding may be in the set; true when that cannot be known. */
@@ -171,6 +173,7 @@ export function valueSetOf({ url, codes, open, except = {}, unknown }: ValueSetD
   return {
     url,
     enumerable: !unknown && open.length === 0,
+    unknown,
     codes: new Set(Object.values(codes).flat()),
     allows: (system, code) =>
       unknown || (system !== undefined && (isOpenTo(system, code) || systems.get(system)?.has(code) === true)),

@@ -22,19 +22,25 @@ export function boundListTo(url: string, valueSets: ValueSets): Finder {
 /** A coded value whose set is not known, so that nothing can be said about it. */
 export function unknownSet(url: string, valueSets: ValueSets): Finder {
   const found = [url];
-  return valueSets(url) === undefined ? () => found : () => undefined;
+  return valueSets(url)?.unknown === false ? () => undefined : () => found;
 }
 
 export function boundTo(valueSet: ValueSet): (value: unknown) => boolean {
   const { codes, enumerable } = valueSet;
   return (value) => {
     if (typeof value === 'string') return !enumerable || codes.has(value);
-    if (typeof value !== 'object' || value === null) return true; // of the wrong type, which is another finding
-    const { coding, text } = value as { coding?: unknown; text?: unknown };
+    // Of the wrong type, which is another finding.
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return true;
+    const { coding, code } = value as { coding?: unknown; code?: unknown };
     if (Array.isArray(coding)) return coding.some((entry) => allowsCoding(valueSet, entry));
-    if (typeof (value as { code?: unknown }).code === 'string') return allowsCoding(valueSet, value);
-    return text === undefined;
+    // A concept that is only said in words is none of the set; one that is left open, with an extension why, may be.
+    return typeof code === 'string' ? allowsCoding(valueSet, value) : isLeftOpen(value);
   };
+}
+
+function isLeftOpen(value: object): boolean {
+  for (const key in value) if (key !== 'id' && key !== 'extension') return false;
+  return true;
 }
 
 function allowsCoding(valueSet: ValueSet, coding: unknown): boolean {

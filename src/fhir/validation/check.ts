@@ -1,7 +1,8 @@
 import type { ErrorObject, ValidateFunction } from 'ajv';
 
 /**
- * A compiled check of one type, backbone element or profile. Takes any JSON value; `errors` are those of the last call.
+ * A compiled check of one type, backbone element or profile. Takes any JSON value; `errors` are those of the last call that
+ * gave false.
  *
  * Paths of errors are relative to the value.
  */

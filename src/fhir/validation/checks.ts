@@ -73,9 +73,9 @@ function onFirstCall(load: () => TypeCheck): TypeCheck {
   let loaded: TypeCheck | undefined;
   const check: TypeCheck = (data, context) => {
     loaded ??= load();
-    const holds = loaded(data, context);
+    if (loaded(data, context)) return true;
     check.errors = loaded.errors ?? null;
-    return holds;
+    return false;
   };
   return check;
 }

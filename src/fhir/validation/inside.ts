@@ -9,6 +9,11 @@ export type Inside = {
   readonly fullUrl?: string;
 };
 
+/** Whether there may be any: most resources have none. */
+export function hasResourcesInside({ contained, resourceType }: FhirNode): boolean {
+  return contained !== undefined || resourceType === 'Bundle' || resourceType === 'Parameters';
+}
+
 export function* resourcesInside(resource: FhirNode): Generator<Inside> {
   for (const [at, value] of entries(resource.contained)) {
     yield { value, step: `.contained[${at}]`, isContained: true };

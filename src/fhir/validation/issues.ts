@@ -2,12 +2,14 @@ import type { ErrorObject } from 'ajv';
 import type { Definitions, ValueSet } from '../definitions.ts';
 import { type Issue, type IssueCode, issue, type MessageCode } from '../failure.ts';
 import { brokenConstraint } from './constraint-words.ts';
+import type { FhirNode } from './invariant.ts';
 import { nearest } from './nearest.ts';
 import { asStep, type Place, placeOf, stepInto, stepTo } from './place.ts';
 import { primitives } from './primitives.ts';
 import { profileIssues } from './profile/profile-issues.ts';
 import { baseConstraint } from './runtime.ts';
 import { formsUnder } from './schema.ts';
+import type { KeyFault } from './structure-findings.ts';
 import { isReferenceForm } from './targets.ts';
 
 type Found = readonly (string | number)[];
@@ -33,15 +35,12 @@ export function issuesOf(error: ErrorObject, of: IssueSource): Issue[] {
   switch (error.keyword) {
     case 'type':
       return [issue('structure', wrongType(error, place), place.expression)];
-    case 'known':
-      return found.map((name) => unknownElement(String(name), place, definitions));
+    case 'keys':
+      return (error.params.found as readonly KeyFault[]).map((fault) => wrongKeys(fault, place, definitions));
     case 'needs':
       return [needed(found, place, definitions)];
-    case 'choices':
-      return [severalChoices(found, place, definitions)];
-    case 'content':
     case 'minProperties':
-      return [issue('invariant', 'An element must have a value or elements besides an id (ele-1)', place.expression)];
+      return [issue('invariant', NO_CONTENT, place.expression)];
     case 'minItems':
       return [issue('structure', 'A list must not be empty: leave the element out', place.expression)];
     case 'maxItems':
@@ -72,7 +71,7 @@ export function issuesOf(error: ErrorObject, of: IssueSource): Issue[] {
         ),
       );
     case 'targets':
-      return [wrongTarget(valueAt(resource, `${error.instancePath}/reference`), found, place)];
+      return [wrongTarget(valueAt(resource, error.instancePath) as FhirNode, found, place)];
     case 'invariants':
       return [invariantBroken(found, place, definitions)];
     case 'typed':
@@ -124,6 +123,19 @@ function wrongItem(at: string | number, list: unknown, place: Place): Issue {
   return { ...notValid(indexed(place, at)), code };
 }
 
+function wrongKeys(fault: KeyFault, place: Place, definitions: Definitions): Issue {
+  switch (fault.kind) {
+    case 'unknown':
+      return unknownElement(fault.key, place, definitions);
+    case 'choice':
+      return severalChoices([fault.first, fault.second], place, definitions);
+    case 'empty':
+      return issue('invariant', NO_CONTENT, place.expression);
+  }
+}
+
+const NO_CONTENT = 'An element must have a value or elements besides an id (ele-1)';
+
 function unknownElement(name: string, place: Place, definitions: Definitions): Issue {
   const forms = place.path === undefined ? [] : formsUnder(place.path, definitions);
   const keys = forms.flatMap(({ types }) => types.map(({ key }) => key));
@@ -140,12 +152,11 @@ function unknownElement(name: string, place: Place, definitions: Definitions): I
   return issue('structure', `${shown} in ${where}${hint}`, `${place.expression}${asStep(name)}`, 'MSG_UNKNOWN_CONTENT');
 }
 
-function severalChoices(found: readonly (string | number)[], place: Place, definitions: Definitions): Issue {
-  const first = stepInto(String(found[0]), place, definitions);
-  const name = first.form?.name ?? '';
+function severalChoices(names: readonly string[], place: Place, definitions: Definitions): Issue {
+  const name = stepInto(names[0] ?? '', place, definitions).form?.name ?? '';
   return issue(
     'structure',
-    `Only one of ${found.join(' and ')} may be given: ${name}[x] has one type`,
+    `Only one of ${names.join(' and ')} may be given: ${name}[x] has one type`,
     `${place.expression}.${name}`,
   );
 }
@@ -176,9 +187,9 @@ function needed([name, slice]: Found, place: Place, definitions: Definitions): I
   return issue('required', words, expression);
 }
 
-function wrongTarget(reference: unknown, [type, ...allowed]: Found, place: Place): Issue {
-  const expression = `${place.expression}.reference`;
-  if (typeof reference !== 'string' || !isReferenceForm(reference)) {
+function wrongTarget({ reference }: FhirNode, [type, ...allowed]: Found, place: Place): Issue {
+  const expression = `${place.expression}.${reference === undefined ? 'type' : 'reference'}`;
+  if (reference !== undefined && (typeof reference !== 'string' || !isReferenceForm(reference))) {
     const forms = 'Type/id, an absolute url, urn:uuid:…, #id or Type?search';
     return issue('value', `Not a reference: expected ${forms}`, expression);
   }

@@ -78,18 +78,16 @@ function pathOf(cxt: KeywordCxt): Name {
 }
 
 /**
- * `known`: no other elements. `content`: not only an id. `needs`: one of several keys. `choices`: at most one of
- * several. `absent`: elements that a profile leaves out. `counted`: how often elements of a profile repeat.
- * `extended`: what must stand beside a primitive value. `pairs`: each null of a list has its sibling in the other list.
+ * `keys`: no other elements, at most one type of a choice, not only an id. `needs`: one of several keys. `absent`: elements that a profile leaves out. `counted`: how often elements of a profile repeat.
+ * `extended`: what must stand beside a primitive value; `valued`: where the value must stand. `pairs`: each null of a list has its sibling in the other list.
  */
 function addObjectKeywords(ajv: Ajv): void {
-  finding(ajv, 'object', 'known');
-  finding(ajv, 'object', 'content');
-  finding(ajv, 'object', 'choices');
+  finding(ajv, 'object', 'keys');
   finding(ajv, 'object', 'pairs');
   finding(ajv, 'object', 'absent');
   finding(ajv, 'object', 'counted');
   finding(ajv, 'object', 'extended');
+  finding(ajv, 'object', 'valued');
   ajv.addKeyword({
     keyword: 'needs',
     type: 'object',

@@ -28,8 +28,17 @@ const MAX_STRING = 1024 * 1024;
 const MAX_INTEGER = 2 ** 31 - 1;
 
 const isText = (value: string) => value.length > 0 && value.length <= MAX_STRING && !CONTROL.test(value);
-const isUri = (value: string) => URI.test(value);
 const URI = /^\S+$/;
+
+// By hand as far as it goes: every system and url is one.
+function isUri(value: string): boolean {
+  for (let at = 0; at < value.length; at++) {
+    const char = value.charCodeAt(at);
+    if (char > 126) return URI.test(value);
+    if (char === 32 || (char >= 9 && char <= 13)) return false;
+  }
+  return value !== '';
+}
 const CODE = /^\S+(?: \S+)*$/;
 const ID = /^[A-Za-z0-9\-.]{1,64}$/;
 const OID = /^urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+$/;

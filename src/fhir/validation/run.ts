@@ -8,7 +8,7 @@ import type { BaseChecks } from './base-checks.ts';
 import type { Beside } from './beside.ts';
 import { boundTo } from './binding.ts';
 import { MAX_FINDINGS, TOP } from './check.ts';
-import { resourcesInside } from './inside.ts';
+import { hasResourcesInside, resourcesInside } from './inside.ts';
 import { type FhirNode, isNode, list } from './invariant.ts';
 import { type IssueSource, issuesOf } from './issues.ts';
 import { nearest } from './nearest.ts';
@@ -35,7 +35,7 @@ export class Run {
   readonly #state: CheckState;
   readonly #issues: Issue[] = [];
   /** What base R4 finds wrong: a profile need not say it again. */
-  readonly #said = new Set<string>();
+  #said: Set<string> | undefined;
 
   constructor(options: RunOptions) {
     this.#options = options;
@@ -77,13 +77,14 @@ export class Run {
     this.#state.sawExtension = false;
     const check = base.check(type);
     if (!check(node, TOP)) this.#report(check.errors ?? [], node, root);
-    for (const findings of [decimalIntegers(node, root, definitions), repeatedIds(node, root.expression)]) {
-      for (const finding of findings) this.#add(finding);
-    }
+    for (const finding of decimalIntegers(node, root, definitions)) this.#add(finding);
+    if (node.contained !== undefined) for (const finding of repeatedIds(node, root.expression)) this.#add(finding);
     if (this.#options.own !== undefined && !this.#isFull()) this.#profiles(node, root, asked, this.#options.own);
-    for (const { value, step, isContained, fullUrl } of resourcesInside(node)) {
-      if (this.#isFull()) break;
-      this.#collect(value, `${root.expression}${step}`, isContained, fullUrl, []);
+    if (hasResourcesInside(node)) {
+      for (const { value, step, isContained, fullUrl } of resourcesInside(node)) {
+        if (this.#isFull()) break;
+        this.#collect(value, `${root.expression}${step}`, isContained, fullUrl, NONE);
+      }
     }
     leave(this.#state, saved);
   }
@@ -95,6 +96,7 @@ export class Run {
   #add(found: Issue): void {
     if (this.#isFull()) return;
     const { severity, code, expression } = found;
+    this.#said ??= new Set();
     this.#said.add(`${severity} ${code} ${expression}`);
     this.#issues.push(found);
   }
@@ -117,7 +119,7 @@ export class Run {
   #profiles(node: FhirNode, root: Place, asked: readonly string[], own: ProfileChecks): void {
     const sawExtension = this.#state.sawExtension;
     const done = new Set<Profile>();
-    for (const canonical of asked) this.#profile(own.profile(canonical), node, root, done, own);
+    for (const canonical of asked) this.#meet(canonical, node, root, root.expression, done, own);
     if (this.#options.claimed !== false) this.#claims(node, root, done, own);
     if (sawExtension) this.#extensions(node, root, own);
   }
@@ -128,28 +130,34 @@ export class Run {
     for (const [at, canonical] of list(meta.profile).entries()) {
       if (typeof canonical !== 'string') continue;
       const where = `${root.expression}.meta.profile[${at}]`;
-      const structure = this.#options.definitions.structure(canonical);
-      if (structure !== undefined && structure.kind === 'resource') {
-        if (structure.abstract || structure.type === root.type) continue;
-        this.#add(issue('structure', ofOtherType(structure.type, root.type), where));
-        continue;
-      }
-      const profile = own.profile(canonical);
-      if (profile !== undefined) this.#profile(profile, node, root, done, own, where);
-      else if (this.#options.warnings === true)
-        this.#add({ ...issue('not-supported', NOT_KNOWN, where), severity: 'warning' });
+      if (this.#meet(canonical, node, root, where, done, own) || this.#options.warnings !== true) continue;
+      this.#add({ ...issue('not-supported', NOT_KNOWN, where), severity: 'warning' });
     }
   }
 
-  #profile(
-    profile: Profile | undefined,
+  /** False when nobody here knows it. */
+  #meet(
+    canonical: string,
     node: FhirNode,
     root: Place,
+    where: string,
     done: Set<Profile>,
     own: ProfileChecks,
-    where = root.expression,
-  ): void {
-    if (profile === undefined || done.has(profile) || this.#isFull()) return;
+  ): boolean {
+    const structure = this.#options.definitions.structure(canonical);
+    if (structure?.kind === 'resource') {
+      const isRight = structure.abstract || structure.type === root.type;
+      if (!isRight) this.#add(issue('structure', ofOtherType(structure.type, root.type), where));
+      return true;
+    }
+    const profile = own.profile(canonical);
+    if (profile === undefined) return false;
+    this.#profile(profile, node, root, where, done, own);
+    return true;
+  }
+
+  #profile(profile: Profile, node: FhirNode, root: Place, where: string, done: Set<Profile>, own: ProfileChecks): void {
+    if (done.has(profile) || this.#isFull()) return;
     done.add(profile);
     const canonical = canonicalOf(profile);
     if (profile.type !== root.type) {
@@ -171,7 +179,7 @@ export class Run {
       (said) => said.expression === expression && said.code === 'code-invalid' && said.severity === 'warning',
     );
     if (at >= 0 && this.#issues[at]?.profile === undefined) this.#issues.splice(at, 1);
-    this.#said.delete(`warning code-invalid ${expression}`);
+    this.#said?.delete(`warning code-invalid ${expression}`);
   }
 
   #issuesOf(error: ErrorObject, node: FhirNode, root: Place, profile: Profile): readonly Issue[] {
@@ -184,6 +192,7 @@ export class Run {
 
   #addOf(profile: string, found: Issue): void {
     const key = `${found.severity} ${found.code} ${found.expression}`;
+    this.#said ??= new Set();
     if (this.#said.has(key) || this.#said.has(`${key} ${profile} ${found.diagnostics}`) || this.#isFull()) return;
     this.#said.add(`${key} ${profile} ${found.diagnostics}`);
     this.#issues.push({ ...found, profile });
@@ -209,6 +218,8 @@ export class Run {
     });
   }
 }
+
+const NONE: readonly string[] = [];
 
 const NOT_KNOWN = 'This profile is not known here, so the resource was not checked against it';
 

@@ -10,13 +10,13 @@ import type { InvariantCheck } from './invariant.ts';
 import { elementsOf } from './invariant-elements.ts';
 import { invariantOf } from './invariant-source.ts';
 import { primitives } from './primitives.ts';
-import { absent, counted, extended } from './profile/cardinality.ts';
+import { absent, counted, extended, valued } from './profile/cardinality.ts';
 import { type Conformance, conformanceOf, targetProfiles } from './profile/conformance.ts';
 import type { MatchSource } from './profile/matcher.ts';
 import { type SlicingData, slicingOf } from './profile/slicing.ts';
 import { atLeast, atMost, contains, equals, isLongerThan } from './profile/values.ts';
-import { type CheckState, targetOf } from './state.ts';
-import { choices, content, known, pairs, primitiveItems } from './structure-findings.ts';
+import type { CheckState } from './state.ts';
+import { keys, pairs, primitiveItems } from './structure-findings.ts';
 import { isAllowedTarget, typeOfTarget } from './targets.ts';
 
 export type RuntimeSource = {
@@ -51,13 +51,12 @@ export function createRuntime(source: RuntimeSource) {
     type: source.typeCheck,
     conforms: (profiles: readonly string[]): TypeCheck => conformanceOf(profiles, conformance),
 
-    known,
-    content: (_: true) => content(),
-    choices,
+    keys,
     pairs,
     absent,
     counted,
     extended,
+    valued,
     primitives: primitiveItems,
     boundList: (url: string) => boundListTo(url, valueSets),
 
@@ -68,7 +67,7 @@ export function createRuntime(source: RuntimeSource) {
       (_: true): Finder =>
       () => [],
     targets: (targets: readonly string[]) => allowedTargets(targets, source),
-    targetProfiles: (profiles: readonly string[]) => targetProfiles(profiles, conformance, state),
+    targetProfiles: (profiles: readonly string[]) => targetProfiles(profiles, conformance, state, source.typeOf),
     typed: (types: readonly string[]) => oneOfTypes(types),
     fixed: (value: unknown) => valueTest(equals(value), value),
     patterned: (value: unknown) => valueTest(contains(value), value),
@@ -112,19 +111,24 @@ function oneOfTypes(types: readonly string[]): Finder {
   return ({ resourceType }) => (allowed.has(resourceType) ? undefined : types);
 }
 
-function allowedTargets(targets: readonly string[], { state, typeOf }: RuntimeSource): Finder {
+/** Finds `[type of the target, ...those that are allowed]`. */
+function allowedTargets(targets: readonly string[], { definitions, state, typeOf }: RuntimeSource): Finder {
   let names: readonly string[] | undefined;
   let allowed: ReadonlySet<string> = new Set();
   return (data) => {
     const { reference } = data;
-    if (typeof reference !== 'string') return undefined;
+    const isLiteral = typeof reference === 'string';
+    if (!isLiteral && !state.follows) return undefined;
     if (names === undefined) {
       // What a target's profile is about is not known when it is not here: anything may be meant.
       names = [...new Set(targets.map((target) => typeOf(target) ?? 'Resource'))];
       allowed = new Set(names);
     }
-    if (isAllowedTarget(reference, allowed, state)) return undefined;
-    return [typeOfTarget(reference, targetOf(reference, state)), ...names];
+    if (isLiteral && !isAllowedTarget(reference, allowed)) return [typeOfTarget(data, state) ?? '', ...names];
+    if (!state.follows || allowed.has('Resource')) return undefined;
+    const type = typeOfTarget(data, state);
+    // An absolute url that ends like one of FHIR may be of something else.
+    return type === undefined || allowed.has(type) || !definitions.isResourceType(type) ? undefined : [type, ...names];
   };
 }
 

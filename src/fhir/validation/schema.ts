@@ -7,6 +7,7 @@
 import type { ConstraintDigest, Definitions, ElementDigest, TypeDigest } from '../definitions.ts';
 import type { ElementKeys } from './check.ts';
 import { primitives } from './primitives.ts';
+import type { Keys } from './structure-findings.ts';
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
 
@@ -31,13 +32,16 @@ export function schemaOf(path: string, definitions: Definitions): JsonSchema {
   for (const form of forms) addProperties(properties, form, definitions);
   return {
     type: 'object',
-    // Element itself stands for the id and extensions beside a primitive value, where an id alone is content.
-    ...(isResource ? {} : path === 'Element' ? { minProperties: 1 } : { content: true }),
+    ...(path === 'Element' ? { minProperties: 1 } : {}),
     ...(path === 'Extension' ? { seen: true } : {}),
     properties,
-    known: isResource ? ['resourceType', ...known] : known,
+    keys: {
+      known: isResource ? ['resourceType', ...known] : known,
+      ...optional('choices', forms.filter(({ types }) => types.length > 1).map(choiceKeys)),
+      // Element itself stands for the id and extensions beside a primitive value, where an id alone is content.
+      ...(isResource || path === 'Element' ? {} : { content: true }),
+    } satisfies Keys,
     ...optional('needs', forms.filter(({ element }) => element.min > 0).map(keysOf)),
-    ...optional('choices', forms.filter(({ types }) => types.length > 1).map(choiceKeys)),
     ...optional(
       'pairs',
       forms.filter(isPrimitiveList).map(({ name }) => name),

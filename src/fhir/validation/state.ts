@@ -62,8 +62,11 @@ export function enter(state: CheckState, node: FhirNode, isContained: boolean, f
 
 export function leave(state: CheckState, saved: Saved): void {
   // What was found out about the same container stays known.
-  const { containedIds } = saved.root === state.root ? state : saved;
-  Object.assign(state, saved, { containedIds });
+  if (saved.root !== state.root) state.containedIds = saved.containedIds;
+  state.resource = saved.resource;
+  state.root = saved.root;
+  state.beside = saved.beside;
+  state.fullUrl = saved.fullUrl;
 }
 
 /** Forgets what was found out about the values of the last check. */

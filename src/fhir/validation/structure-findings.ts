@@ -2,41 +2,60 @@
 import { type ElementKeys, type Finder, MAX_PLACES } from './check.ts';
 import { primitives } from './primitives.ts';
 
-/** Keys that no element has. */
-export function known(keys: readonly string[]): Finder {
-  const all = new Set(keys);
+export type Keys = {
+  readonly known: readonly string[];
+  /** For each choice element its types, with the keys that each may stand under: at most one is there. */
+  readonly choices?: readonly (readonly ElementKeys[])[];
+  /** There must be something besides an id. */
+  readonly content?: true;
+};
+
+export type KeyFault =
+  | { readonly kind: 'unknown'; readonly key: string }
+  | { readonly kind: 'choice'; readonly first: string; readonly second: string }
+  | { readonly kind: 'empty' };
+
+/** Which type of which choice a key is of; false: of none. */
+type Choice = { readonly of: object; readonly name: string } | false;
+
+/** All that can be told by the keys of an object alone, in one look at them. */
+export function keys({ known, choices = [], content }: Keys): Finder {
+  const all = new Map<string, Choice>(known.map((key) => [key, false]));
+  for (const of of choices) for (const { name, keys } of of) for (const key of keys) all.set(key, { of, name });
   return (data) => {
-    let unknown: string[] | undefined;
+    let found: KeyFault[] | undefined;
+    let first: Choice = false;
+    let others: Map<object, string> | undefined;
+    let isEmpty = content === true;
     for (const key in data) {
-      if (all.has(key)) continue;
-      unknown ??= [];
-      if (unknown.length < MAX_PLACES) unknown.push(key);
-    }
-    return unknown;
-  };
-}
-
-/** Content besides an id. */
-export function content(): Finder {
-  return (data) => {
-    for (const key in data) if (key !== 'id') return undefined;
-    return [];
-  };
-}
-
-/** For each choice element its types, with the keys that each may stand under: at most one is there. */
-export function choices(all: readonly (readonly ElementKeys[])[]): Finder {
-  return (data) => {
-    for (const types of all) {
-      let present: string | undefined;
-      for (const { name, keys } of types) {
-        if (!keys.some((key) => data[key] !== undefined)) continue;
-        if (present !== undefined) return [present, name];
-        present = name;
+      const choice = all.get(key);
+      if (isEmpty && key !== 'id') isEmpty = false;
+      if (choice === false) continue;
+      if (choice === undefined) found = added(found, { kind: 'unknown', key });
+      else if (data[key] === undefined) continue;
+      else if (first === false) first = choice;
+      else {
+        others ??= new Map([[first.of, first.name]]);
+        const before = others.get(choice.of);
+        if (before === undefined) others.set(choice.of, choice.name);
+        else if (before !== choice.name)
+          found = added(found, { kind: 'choice', ...inOrder(choice.of, before, choice.name) });
       }
     }
-    return undefined;
+    return isEmpty ? added(found, { kind: 'empty' }) : found;
   };
+}
+
+function added(found: KeyFault[] | undefined, fault: KeyFault): KeyFault[] {
+  if (found === undefined) return [fault];
+  if (found.length < MAX_PLACES) found.push(fault);
+  return found;
+}
+
+/** Types of a choice are told in the order of the definition. */
+function inOrder(choice: object, left: string, right: string): { first: string; second: string } {
+  const names = (choice as readonly ElementKeys[]).map(({ name }) => name);
+  return names.indexOf(left) < names.indexOf(right) ? { first: left, second: right } : { first: right, second: left };
 }
 
 /** Each null of a list has an entry in the list beside it. */

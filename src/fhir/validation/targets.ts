@@ -10,29 +10,61 @@ const CONTAINED = /^#[A-Za-z0-9\-.]{0,64}$/;
 /**
  * Whether the literal `reference` has one of the forms R4 knows and, where it names a type, an allowed one.
  *
- * Only a relative reference and a conditional one say their type reliably: an absolute url may end in anything. Where
- * the resource itself is at hand, contained or in the Bundle around, its type is looked at.
+ * Only a relative reference and a conditional one say their type reliably: an absolute url may end in anything.
  */
-export function isAllowedTarget(reference: string, allowed: ReadonlySet<string>, state: CheckState): boolean {
+export function isAllowedTarget(reference: string, allowed: ReadonlySet<string>): boolean {
   const slash = reference.indexOf('/');
-  if (slash > 0 && RELATIVE.test(reference)) {
-    return allowed.has('Resource') || allowed.has(reference.slice(0, slash));
+  if (slash > 0 && isRelative(reference, slash)) {
+    return allowed.has(reference.slice(0, slash)) || allowed.has('Resource');
   }
-  if (ABSOLUTE.test(reference) || CONTAINED.test(reference)) {
-    if (!state.follows || allowed.has('Resource')) return true;
-    const type = targetOf(reference, state)?.resourceType;
-    return typeof type !== 'string' || allowed.has(type);
-  }
+  if (ABSOLUTE.test(reference) || CONTAINED.test(reference)) return true;
   if (!CONDITIONAL.test(reference)) return false;
   return allowed.has('Resource') || allowed.has(reference.slice(0, reference.indexOf('?')));
 }
 
-export function isReferenceForm(reference: string): boolean {
-  return [RELATIVE, ABSOLUTE, CONTAINED, CONDITIONAL].some((form) => form.test(reference));
+const TYPED = /^(?:https?:\/\/\S*\/)?([A-Z][A-Za-z]+)\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/;
+
+/**
+ * The type of what a Reference leads to: that of the resource at hand, contained or in the Bundle around, else as the
+ * reference says it; undefined: not known.
+ */
+export function typeOfTarget({ reference, type }: FhirNode, state: CheckState): string | undefined {
+  if (typeof reference === 'string') {
+    const target = targetOf(reference, state);
+    if (typeof target?.resourceType === 'string') return target.resourceType;
+    const said = TYPED.exec(reference)?.[1] ?? (CONDITIONAL.test(reference) ? reference.split('?')[0] : undefined);
+    if (said !== undefined) return said;
+  }
+  return typeof type === 'string' && /^[A-Z][A-Za-z]+$/.test(type) ? type : undefined;
 }
 
-/** The type of the target, as the reference says it or, where it says none, as the resource at hand is. */
-export function typeOfTarget(reference: string, target: FhirNode | undefined): string {
-  if (RELATIVE.test(reference) || CONDITIONAL.test(reference)) return reference.slice(0, reference.search(/[/?]/));
-  return String(target?.resourceType);
+/** Type/id and Type/id/_history/version; most references are, so this is no regular expression. */
+function isRelative(reference: string, slash: number): boolean {
+  for (let at = 0; at < slash; at++) if (!isLetter(reference.charCodeAt(at))) return false;
+  const end = endOfId(reference, slash + 1);
+  if (end === reference.length) return true;
+  return end > 0 && reference.startsWith(HISTORY, end) && endOfId(reference, end + HISTORY.length) === reference.length;
+}
+
+const HISTORY = '/_history/';
+const LONGEST_ID = 64;
+
+/** -1 where no id begins. */
+function endOfId(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && isOfId(text.charCodeAt(at))) at++;
+  return at > start && at - start <= LONGEST_ID ? at : -1;
+}
+
+function isLetter(char: number): boolean {
+  return (char | 32) >= 97 && (char | 32) <= 122;
+}
+
+/** Letters, digits, hyphens and dots. */
+function isOfId(char: number): boolean {
+  return isLetter(char) || (char >= 48 && char <= 57) || char === 45 || char === 46;
+}
+
+export function isReferenceForm(reference: string): boolean {
+  return [RELATIVE, ABSOLUTE, CONTAINED, CONDITIONAL].some((form) => form.test(reference));
 }

@@ -81,6 +81,11 @@ describe('claims of meta.profile', () => {
     ]);
   });
 
+  test('of base R4 may be asked for, too', () => {
+    expect(findings(observation, { profiles: [`${BASE}Patient`] })).toEqual(['structure Observation']);
+    expect(findings(observation, { profiles: [`${BASE}Observation`, `${BASE}DomainResource`] })).toEqual([]);
+  });
+
   test('what base R4 says is not said again', () => {
     expect(findings({ ...claim, subject: { reference: 'nonsense' } })).toEqual(['value Observation.subject.reference']);
   });
@@ -120,6 +125,17 @@ describe('references', () => {
     ['a type that the profile leaves out', of('Group/1'), ['value Observation.subject.reference']],
     ['a type that it names', of('Device/1'), []],
     ['a type by its profile', of('Patient/1'), []],
+    [
+      'a type at the end of an absolute url',
+      of('https://x.test/fhir/Group/1'),
+      ['value Observation.subject.reference'],
+    ],
+    ['what only looks like one', of('https://x.test/fhir/Things/1'), []],
+    [
+      'a type beside an identifier',
+      { ...of(''), subject: { type: 'Group', identifier: { value: 'x' } } },
+      ['value Observation.subject.type'],
+    ],
     ['a contained target that meets the profile', { ...of('#p1'), contained: [good] }, []],
     ['a contained target that does not', { ...of('#p1'), contained: [bad] }, ['value Observation.subject.reference']],
     [

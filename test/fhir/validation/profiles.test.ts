@@ -465,6 +465,31 @@ describe('bindings', () => {
     expect(bound('required').findings(resource)).toEqual(expected);
   });
 
+  test.each<[string, string, Json, string[]]>([
+    ['a Quantity by its code', 'valueQuantity', { value: 1, system: 's', code: 'red' }, []],
+    [
+      'a Quantity by another code',
+      'valueQuantity',
+      { value: 1, system: 's', code: 'x' },
+      ['code-invalid Observation.value.ofType(Quantity)'],
+    ],
+    [
+      'a Quantity without a code',
+      'valueQuantity',
+      { value: 1, unit: 'red' },
+      ['code-invalid Observation.value.ofType(Quantity)'],
+    ],
+  ])('a required binding on a choice: %s', (_what, key, value, expected) => {
+    expect(bound('required', 'Observation.value[x]').findings({ ...observation, [key]: value })).toEqual(expected);
+  });
+
+  test('a concept that is left open, with an extension that says why, is refused by no binding', () => {
+    const why = {
+      extension: [{ url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'unknown' }],
+    };
+    expect(bound('required').findings(withCode(why))).toEqual([]);
+  });
+
   test('an extensible binding is a warning where warnings are asked for, a preferred one nothing', () => {
     const resource = withCode({ coding: [c1] });
     expect(bound('extensible').findings(resource)).toEqual([]);

@@ -65,3 +65,19 @@ export function extended(elements: readonly Extended[]): Finder {
     return found;
   };
 }
+
+/** A primitive element whose value is said: it may not be left open. */
+export type Valued = Extended & { readonly value: unknown };
+
+/** Finds `[key, value]` of elements that are there without a value. */
+export function valued(elements: readonly Valued[]): Finder {
+  return (data) => {
+    let found: (readonly [string, unknown])[] | undefined;
+    for (const { key, sibling, value } of elements) {
+      if (data[sibling] === undefined || data[key] !== undefined) continue;
+      found ??= [];
+      found.push([key, value]);
+    }
+    return found;
+  };
+}

@@ -111,13 +111,25 @@ function within(error: ErrorObject, canonical: string): ErrorObject {
   return { ...error, params: { within: canonical, ...error.params } };
 }
 
-/** Finds the profiles where a reference leads to a resource at hand that meets none of them. */
-export function targetProfiles(canonicals: readonly string[], conformance: Conformance, state: CheckState): Finder {
+/**
+ * Finds the profiles where a reference leads to a resource at hand that meets none of them. One of a type that none of
+ * them is of is for `targets` to find.
+ */
+export function targetProfiles(
+  canonicals: readonly string[],
+  conformance: Conformance,
+  state: CheckState,
+  typeOf: (canonical: string) => string | undefined,
+): Finder {
   return ({ reference }) => {
     if (!state.follows || typeof reference !== 'string') return undefined;
     const target = targetOf(reference, state);
-    if (target === undefined || conformance.meetsOne(target, canonicals) !== false) return undefined;
-    return canonicals;
+    if (target === undefined) return undefined;
+    const ofItsType = canonicals.filter(
+      (canonical) => (typeOf(canonical) ?? target.resourceType) === target.resourceType,
+    );
+    if (ofItsType.length === 0 || conformance.meetsOne(target, ofItsType) !== false) return undefined;
+    return ofItsType;
   };
 }
 

@@ -25,7 +25,16 @@ export function limitsOf({ minValue, maxValue, maxLength }: ProfileElement, code
   };
 }
 
-const CODED: ReadonlySet<string> = new Set(['code', 'Coding', 'CodeableConcept', 'Quantity']);
+const CODED: ReadonlySet<string> = new Set([
+  'code',
+  'Coding',
+  'CodeableConcept',
+  'Quantity',
+  'Age',
+  'Count',
+  'Distance',
+  'Duration',
+]);
 const TEXTS: ReadonlySet<string> = new Set(['string', 'uri', 'canonical', 'url', 'markdown']);
 
 export function bindingsOf({ binding, types }: ProfileElement, form: ElementForm, code: string): JsonSchema {

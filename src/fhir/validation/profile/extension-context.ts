@@ -16,22 +16,12 @@ export type ContextSource = {
 /** The element that has the extension. */
 export type Holder = { readonly holder: FhirNode; readonly place: Place; readonly resource: FhirNode };
 
-/** R4 says `ElementDefinition.type.code` and puts it on the type in all of its definitions. */
-const ERRATA: ReadonlyMap<string, ExtensionContext> = new Map([
-  [
-    'http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type',
-    { type: 'element', expression: 'ElementDefinition.type' },
-  ],
-]);
-
 /** Undefined when the extension may stand there, else why not. */
 export function standsRight(
-  { url, context, contextInvariant = [] }: Profile,
+  { context, contextInvariant = [] }: Profile,
   at: Holder,
   source: ContextSource,
 ): string | undefined {
-  const erratum = ERRATA.get(url);
-  if (erratum !== undefined && isIn(erratum, at, source)) return undefined;
   if (context !== undefined && !context.some((allowed) => isIn(allowed, at, source))) {
     return `This extension may not stand here: expected on ${context.map(({ expression }) => expression).join(', ')}`;
   }

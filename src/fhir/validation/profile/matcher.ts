@@ -5,6 +5,7 @@
  */
 import type { FhirNode } from '../invariant.ts';
 import { type CheckState, targetOf } from '../state.ts';
+import { typeOfTarget } from '../targets.ts';
 import { contains, equals } from './values.ts';
 
 /** Made when a profile is compiled (discriminators.ts), and bound to the state when its code is loaded. */
@@ -99,25 +100,12 @@ function targetMatcher(meets: Matcher, state: CheckState): Matcher {
   };
 }
 
-const TYPED = /^(?:https?:\/\/\S*\/)?([A-Z][A-Za-z]+)\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/;
-
 function targetTypeMatcher(types: ReadonlySet<string>, state: CheckState): Matcher {
   return (value) => {
     const type = isNode(value) ? typeOfTarget(value, state) : undefined;
     if (type === undefined) state.undecided = true;
     return type !== undefined && (types.has(type) || types.has('Resource'));
   };
-}
-
-/** The type of what a Reference leads to: the resource's own, else as the reference says it; undefined: not known. */
-export function typeOfTarget({ reference, type }: FhirNode, state: CheckState): string | undefined {
-  if (typeof reference === 'string') {
-    const target = targetOf(reference, state);
-    if (typeof target?.resourceType === 'string') return target.resourceType;
-    const said = TYPED.exec(reference)?.[1];
-    if (said !== undefined) return said;
-  }
-  return typeof type === 'string' && /^[A-Z][A-Za-z]+$/.test(type) ? type : undefined;
 }
 
 function isNode(value: unknown): value is FhirNode {

@@ -34,6 +34,10 @@ export function profileIssues(keyword: string, found: readonly unknown[], place:
         const expression = `${place.expression}${stepTo(String(key))}.extension`;
         return issue('required', `${String(key)} needs an extension here`, expression);
       });
+    case 'valued':
+      return (found as readonly (readonly [string, unknown])[]).map(([key, value]) =>
+        issue('value', `Must have the value ${shown(value)}`, stepInto(key, place, of.definitions).expression),
+      );
     case 'slices':
       return (found as readonly SliceFault[]).map((fault) => wronglySliced(fault, place));
     case 'conforms':

@@ -10,7 +10,7 @@ import type { Profile, ProfileElement, ProfileType } from '../../profiles/model.
 import { contentPath } from '../place.ts';
 import { primitives } from '../primitives.ts';
 import { type ElementForm, type FormType, formsUnder, type JsonSchema } from '../schema.ts';
-import type { Absent, Counted, Extended } from './cardinality.ts';
+import type { Absent, Counted, Extended, Valued } from './cardinality.ts';
 import {
   bindingsOf,
   constraintsOf,
@@ -51,6 +51,7 @@ class ObjectSchema {
   readonly absent: Absent[] = [];
   readonly counted: Counted[] = [];
   readonly extended: Extended[] = [];
+  readonly valued: Valued[] = [];
 
   add(key: string, schema: JsonSchema): void {
     if (Object.keys(schema).length === 0) return;
@@ -68,6 +69,7 @@ class ObjectSchema {
       ...(this.absent.length === 0 ? {} : { absent: this.absent }),
       ...(this.counted.length === 0 ? {} : { counted: this.counted }),
       ...(this.extended.length === 0 ? {} : { extended: this.extended }),
+      ...(this.valued.length === 0 ? {} : { valued: this.valued }),
     };
   }
 }
@@ -178,7 +180,9 @@ function addValue(
   const fixed = element.fixed?.type === type.type.code ? { bare: element.fixed.value } : {};
   const all = { ...beside, ...fixed };
   if (!isEmpty(all)) object.add(sibling, isList ? { list: all } : all);
-  if (!isList && 'needs' in beside) object.extended.push({ key, sibling });
+  if (isList) return;
+  if ('needs' in beside) object.extended.push({ key, sibling });
+  if (element.pattern?.type === type.type.code) object.valued.push({ key, sibling, value: element.pattern.value });
 }
 
 function merged(value: JsonSchema, slices: JsonSchema | undefined): JsonSchema {
