@@ -10,6 +10,8 @@ import { parseInvariant } from './invariant-parser.ts';
 import { invariants } from './invariant-table.ts';
 import { NEEDS_ENGINE, NO_VALUE, NOT_EVALUABLE } from './invariant-values.ts';
 
+export { expressionFault } from './invariant-text.ts';
+
 /**
  * The check of a constraint, made on its first call.
  *
