@@ -189,17 +189,17 @@ function tell(
 /** What the record takes of a package: each definition under an id of its own, referring to the others by theirs. */
 function definitionsOf(one: LoadablePackage): WriteRequest[] {
   const ids = new Map<string, string>();
-  for (const { resourceType, id } of one.resources) {
-    const key = `${resourceType}/${id ?? ''}`;
+  for (const definition of one.resources) {
+    const key = `${definition.resourceType}/${ownId(definition)}`;
     if (ids.has(key)) {
       const diagnostics = `${packageKey(one)} has two definitions ${key}: its files contradict each other`;
       throw new Failure('invalid', issue('duplicate', diagnostics));
     }
-    ids.set(key, definitionId(one, resourceType, id ?? ''));
+    ids.set(key, definitionId(one, definition.resourceType, ownId(definition)));
   }
   return one.resources.map((definition): WriteRequest => {
     const { resourceType: type } = definition;
-    const id = ids.get(`${type}/${definition.id ?? ''}`) as string;
+    const id = ids.get(`${type}/${ownId(definition)}`) as string;
     const resource = parseJson(stringifyJson(keepDigits(definition, { ...definition, id }))) as Resource;
     rewriteReferences(resource, (reference) => {
       const known = ids.get(reference);
@@ -209,6 +209,14 @@ function definitionsOf(one: LoadablePackage): WriteRequest[] {
     const place = `${type}/${definition.id ?? id}`;
     return { method: 'PUT', type, id, resource, place, onlyNew: true, alone: true };
   });
+}
+
+/** Files of packages need no id: then the end of the url names the definition. */
+function ownId(definition: Resource): string {
+  if (definition.id !== undefined) return definition.id;
+  const { url = '', version } = definition as { readonly url?: string; readonly version?: string };
+  const name = url.slice(url.lastIndexOf('/') + 1);
+  return version === undefined ? name : `${name}-${version}`;
 }
 
 const ID_LENGTH = 64;

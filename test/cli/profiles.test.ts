@@ -82,6 +82,21 @@ test('the same package twice changes nothing, other content under its name is re
   expect(await rows('select * from resource_version order by rid, version')).toEqual(before);
 }, 60_000);
 
+test('definitions without ids are named by their urls', async () => {
+  const files = Object.entries(wardFiles()).map(([name, { id: _id, ...definition }]: [string, { id?: string }]) => [
+    name,
+    definition,
+  ]);
+  const path = file('ward.tgz', packageOf({ files: Object.fromEntries(files) }));
+  expect(await kap('profiles', 'add', path)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('with 5 definitions'),
+  });
+  expect((await living()).map(({ id }) => id)).toContainEqual(
+    expect.stringMatching(/^ward-patient-1\.0\.0-[0-9a-f]{12}$/),
+  );
+}, 60_000);
+
 test('two versions lie side by side, and what builds upon a package keeps it from being removed', async () => {
   const dependent = packageOf({
     name: 'test.north',
