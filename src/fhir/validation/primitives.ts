@@ -65,7 +65,7 @@ export const primitives: Readonly<Record<string, PrimitiveCheck>> = {
     test: (value) => DATE_TIME.test(value) && isOnCalendar(value),
     expected: 'a date, or a date with time, seconds and zone: YYYY-MM-DDThh:mm:ss+zz:zz',
   },
-  decimal: { json: 'number', test: () => true, expected: 'a number' },
+  decimal: { json: 'number', test: Number.isFinite, expected: 'a number that a computer can hold' },
   id: { json: 'string', test: (value) => ID.test(value), expected: '1 to 64 letters, digits, hyphens and dots' },
   instant: {
     json: 'string',
