@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { CodeSystem, ImplementationGuide, Resource, StructureDefinition, ValueSet } from '@medplum/fhirtypes';
+import type { Definitions } from '../fhir/definitions.ts';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
 import { type AddedPackage, type DigestedPackage, digestPackages, packSource } from '../fhir/profiles/load.ts';
@@ -12,6 +13,7 @@ import { validatorCache } from '../fhir/validation/code-cache.ts';
 import { createValidator, type Validator } from '../fhir/validation/validator.ts';
 import { addPackages, type LoadablePackage, type PackageChange } from '../record/package-changes.ts';
 import { packageKey, type StoredPackage } from '../record/packages.ts';
+import { type Allowed, withoutReserved } from '../record/reserved-definitions.ts';
 import type { RecordStore } from '../record/store.ts';
 import type { OpenRecord } from './clinic-record.ts';
 import { startProgress } from './progress.ts';
@@ -38,14 +40,18 @@ export async function addFiles(
     // What is loaded already is not looked at again: it says so, or is refused, when it is added.
     const fresh = given.filter((one) => !loaded.some((other) => isSame(one, other)));
     for (const one of fresh) refuseOther(one, loaded);
+    const checked = allAllowed(fresh, fhir.definitions);
     const before = await definitionsOf(loaded, parts.store);
-    const digested = digestPackages(fresh, {
-      definitions: fhir.definitions,
-      known: profiles.current().profiles,
-      definition: (canonical) => before.structures.get(canonical),
-      added: before.packages,
-      progress: (words) => progress.at(() => words),
-    });
+    const digested = digestPackages(
+      checked.map(({ allowed }) => allowed),
+      {
+        definitions: fhir.definitions,
+        known: profiles.current().profiles,
+        definition: (canonical) => before.structures.get(canonical),
+        added: before.packages,
+        progress: (words) => progress.at(() => words),
+      },
+    );
     if (fresh.length > 0) {
       progress.at(() => 'compiling');
       const sources = digested.map(({ source }) => source);
@@ -70,7 +76,7 @@ export async function addFiles(
     const unchanged = given.filter((one) => !fresh.includes(one));
     return {
       packages: [...unchanged.map((one) => asUnchanged(one, loaded)), ...changes],
-      notes: digested.flatMap(notesOn),
+      notes: [...checked.flatMap(notesOnR4), ...digested.flatMap(notesOn)],
     };
   } finally {
     progress.done();
@@ -195,6 +201,28 @@ function neededBy({ dependencies }: Given, present: readonly { name: string; ver
 function isMeant(version: string, wanted: string): boolean {
   if (version === wanted || !/^\d/.test(wanted)) return true;
   return wanted.endsWith('.x') && version.startsWith(wanted.slice(0, -1));
+}
+
+/** @throws Failure `business-rule` with what any of them may not define */
+function allAllowed(fresh: readonly Given[], definitions: Definitions): readonly Allowed<Given>[] {
+  const issues: Issue[] = [];
+  const found = fresh.flatMap((one) => {
+    try {
+      return [withoutReserved(one, definitions)];
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      issues.push(...error.issues);
+      return [];
+    }
+  });
+  if (issues.length > 0) throw new Failure('business-rule', issues);
+  return found;
+}
+
+function notesOnR4({ allowed, ofR4 }: Allowed<Given>): string[] {
+  if (ofR4.length === 0) return [];
+  const named = ofR4.length > 5 ? `${ofR4.slice(0, 5).join(', ')} and ${ofR4.length - 5} more` : ofR4.join(', ');
+  return [`${packageKey(allowed)} has definitions that R4 itself publishes, and R4's stay in force: ${named}`];
 }
 
 function notesOn({ source, absent, unresolved, passedOver }: DigestedPackage): string[] {

@@ -30,6 +30,8 @@ export type ProfileCompiler = {
 };
 
 export type ProfileSet = CompiledProfiles & {
+  /** Held here as long as the set is in use: other clinics with the same packages find it by that (profile-compiler.ts). */
+  readonly compiled: CompiledProfiles;
   readonly generation: string;
   readonly packages: readonly StoredPackage[];
   readonly policies: readonly StoredPolicy[];
@@ -101,6 +103,7 @@ function setOf(stored: StoredProfiles, compiled: CompiledProfiles, { isOwn }: Pr
   return {
     ...compiled,
     ...stored,
+    compiled,
     strictnessOf: (profile) => said.get(withoutVersion(profile)) ?? (isOwn(profile) ? 'reject' : 'warn'),
   };
 }

@@ -1,4 +1,5 @@
 import { gzipSync } from 'node:zlib';
+import type { Resource } from '@medplum/fhirtypes';
 import { removePackage } from '../../src/record/package-changes.ts';
 import { BASE_URL, packageOf, WARD_PATIENT, wardFiles, wardPatient } from '../profile-package.ts';
 import { openTestClinic, type TestClinic, writeContext } from './clinic.ts';
@@ -54,6 +55,27 @@ test.each<[string, () => Uint8Array, string, RegExp]>([
     'invalid',
     /wards/,
   ],
+  [
+    'with a definition of our own guide',
+    () => broken({ url: 'https://kap.example.org/fhir/StructureDefinition/kap-patient' }),
+    'business-rule',
+    /our own guide/,
+  ],
+  [
+    'with a code system of our own guide',
+    () => {
+      const system = wardFiles()['CodeSystem-wards.json'] as object;
+      return packageOf({ files: { 'x.json': { ...system, url: 'https://kap.example.org/fhir/CodeSystem/kap' } } });
+    },
+    'business-rule',
+    /our own guide/,
+  ],
+  [
+    'with a type of R4',
+    () => broken({ url: 'http://hl7.org/fhir/StructureDefinition/Patient' }),
+    'business-rule',
+    /a type of R4/,
+  ],
 ])('a package that is %s is refused with the reason, and nothing is loaded', async (_what, bytes, code, words) => {
   const before = await rows('select count(*), (select generation from profile_set) from resource');
   const whole = packageOf({ name: 'test.whole', files: {} });
@@ -79,6 +101,28 @@ test('a package whose definitions cannot be stored is not loaded by half', async
   expect(await rows("select id from resource where id like 'ward-%' and not deleted")).toEqual([]);
   expect(JSON.parse((await clinic.record.read('CodeSystem', id)).content)).toMatchObject({ content: 'not-present' });
   await clinic.record.write([{ method: 'DELETE', type: 'CodeSystem', id, place: 'CodeSystem' }], context);
+});
+
+test('what R4 publishes stays in force, whatever a package says of it', async () => {
+  const reason = 'http://hl7.org/fhir/StructureDefinition/data-absent-reason';
+  const other = wardFiles()['StructureDefinition-ward.json'] as { differential: { element: { id: string }[] } };
+  const element = other.differential.element.map((each) =>
+    each.id === 'Extension.value[x]'
+      ? { id: each.id, path: each.id, type: [{ code: 'string' }] }
+      : each.id === 'Extension.url'
+        ? { id: each.id, path: each.id, fixedUri: reason }
+        : each,
+  );
+  const definition = { ...other, url: reason, version: '9.0.0', differential: { element } };
+  const { notes } = await load(clinic, packageOf({ name: 'test.reason', files: { 'x.json': definition } }));
+  expect(notes.join()).toContain("R4's stay in force");
+  const absent = { extension: [{ url: reason, valueCode: 'unknown' }] };
+  const resource = { resourceType: 'Patient', _birthDate: absent } as Resource;
+  const created = clinic.record.write(
+    [{ method: 'POST', type: 'Patient', resource, place: 'Patient' }],
+    writeContext(),
+  );
+  expect(await created).toMatchObject([{ effect: 'created' }]);
 });
 
 test('a definition refers to the others of its package by the ids that they have here', async () => {
@@ -124,13 +168,16 @@ test('a write under way is checked again when a package is loaded meanwhile, and
 });
 
 test('clinics with the same packages share what is compiled from them', async () => {
-  const second = await openTestClinic();
+  const clinics = [await openTestClinic(), await openTestClinic()];
   try {
-    await load(clinic, ward('5.0.0'));
-    await load(second, ward('5.0.0'));
-    const [one, two] = await Promise.all([clinic, second].map(({ parts }) => parts.profiles.latest()));
-    expect(one?.validator).toBe(two?.validator);
+    const sets = [];
+    for (const each of clinics) {
+      await load(each, ward('5.0.0'));
+      sets.push(await each.parts.profiles.latest());
+    }
+    expect(sets[0]?.profiles.profile(WARD_PATIENT)?.version).toBe('5.0.0');
+    expect(sets[0]?.validator).toBe(sets[1]?.validator);
   } finally {
-    await second.database.drop();
+    for (const { database } of clinics) await database.drop();
   }
 });
