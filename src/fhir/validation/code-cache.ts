@@ -110,10 +110,14 @@ function isSafe(path: string): boolean {
 
 // A read-only image or a full disk costs the next start some seconds, and nothing else: no failure here reaches a caller.
 function writePack(folder: string, name: string, content: Buffer): boolean {
-  const temporary = join(folder, `.${name}.${randomUUID()}`);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     if (!isSafe(folder)) return false;
+  } catch {
+    return false;
+  }
+  const temporary = join(folder, `.${name}.${randomUUID()}`);
+  try {
     writeFileSync(temporary, content, { flag: 'wx', mode: 0o644 });
     renameSync(temporary, join(folder, name));
     return true;

@@ -50,14 +50,31 @@ export function schemaOf(path: string, definitions: Definitions): JsonSchema {
   };
 }
 
+const formsByPath = new WeakMap<Definitions, Map<string, readonly ElementForm[]>>();
+
 /** The elements that may stand in an object, with their JSON keys; those with a maximum of 0 may not. */
 export function formsUnder(path: string, definitions: Definitions): readonly ElementForm[] {
+  let known = formsByPath.get(definitions);
+  if (known === undefined) {
+    known = new Map();
+    formsByPath.set(definitions, known);
+  }
+  let forms = known.get(path);
+  if (forms === undefined) {
+    forms = elementsUnder(path, definitions).map(formOf);
+    // Paths that lead nowhere come with data: they are not remembered.
+    if (forms.length > 0) known.set(path, forms);
+  }
+  return forms;
+}
+
+function elementsUnder(path: string, definitions: Definitions): readonly ElementDigest[] {
   const structure = definitions.structure(path);
   const elements =
     structure?.derivation === 'constraint'
       ? structure.elements.filter((element) => element.path.split('.').length === 2)
       : definitions.elementsOf(structure?.type ?? path);
-  return elements.filter(({ max }) => max > 0).map(formOf);
+  return elements.filter(({ max }) => max > 0);
 }
 
 function formOf(element: ElementDigest): ElementForm {

@@ -42,6 +42,31 @@ export function matchOf(
   return matches.length === 1 ? first : { all: matches };
 }
 
+/** Why a discriminator can tell nothing of what stands at `path`; undefined where it may. */
+export function discriminatorFault(
+  element: ProfileElement,
+  path: string,
+  text: string,
+  known: Known,
+): string | undefined {
+  const steps = text.length > MAX_PATH ? undefined : stepsOf(text);
+  if (steps === undefined) return 'is none of the paths that R4 allows there';
+  let place: Place = { elements: [element], path };
+  for (const step of steps) {
+    if ('extension' in step) place = { elements: [], path: 'Extension' };
+    else if ('resolve' in step) place = { elements: [], path: undefined };
+    if (!('name' in step)) continue;
+    // Below a choice, or a resource of any type, there may be anything.
+    if (place.path === undefined) return undefined;
+    const below = placeBelow(place, step, known);
+    if (below === undefined || below.keys.length === 0) return `leads nowhere: ${place.path} has no ${step.name}`;
+    place = below;
+  }
+  return undefined;
+}
+
+const MAX_PATH = 1000;
+
 /** An extension's url is the canonical of its profile, known here or not. */
 export function extensionUrl(slice: ProfileElement, discriminators: readonly Discriminator[]): string | undefined {
   const [profile, ...others] = slice.types.flatMap(({ profiles = [] }) => profiles);

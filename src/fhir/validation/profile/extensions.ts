@@ -3,10 +3,11 @@
  * is not known is refused, since what it changes cannot be told (https://hl7.org/fhir/R4/extensibility.html#modifierExtension).
  */
 import type { ErrorObject } from 'ajv';
+import type { Definitions } from '../../definitions.ts';
 import { type Issue, issue } from '../../failure.ts';
 import type { Profile } from '../../profiles/model.ts';
 import { type FhirNode, isNode } from '../invariant.ts';
-import { type Place, placeOf } from '../place.ts';
+import { type Place, stepInto } from '../place.ts';
 import { type ContextSource, standsRight } from './extension-context.ts';
 
 export type ExtensionSource = ContextSource & {
@@ -22,62 +23,99 @@ export type ExtensionSource = ContextSource & {
 
 /** Those of the resources inside are theirs. */
 export function checkExtensions(resource: FhirNode, root: Place, source: ExtensionSource): void {
-  new Walk(resource, root, source).below(resource, '');
+  new Walk(resource, source).below(resource, new Spot(undefined, '', root, source.definitions), false);
+}
+
+/** Where the walk is; the place there is made from the one above when it is asked for. */
+class Spot {
+  readonly #above: Spot | undefined;
+  readonly #segment: string;
+  readonly #definitions: Definitions;
+  #place: Place | undefined;
+
+  constructor(above: Spot | undefined, segment: string, place: Place | undefined, definitions: Definitions) {
+    this.#above = above;
+    this.#segment = segment;
+    this.#definitions = definitions;
+    this.#place = place;
+  }
+
+  at(segment: string): Spot {
+    return new Spot(this, segment, undefined, this.#definitions);
+  }
+
+  get place(): Place {
+    if (this.#place !== undefined) return this.#place;
+    if (this.#above === undefined) throw new Error('the walk begins without a place');
+    this.#place = stepInto(this.#segment, this.#above.place, this.#definitions);
+    return this.#place;
+  }
+
+  get pointer(): string {
+    return this.#above === undefined ? '' : `${this.#above.pointer}/${this.#segment}`;
+  }
 }
 
 class Walk {
   readonly #resource: FhirNode;
-  readonly #root: Place;
   readonly #source: ExtensionSource;
 
-  constructor(resource: FhirNode, root: Place, source: ExtensionSource) {
+  constructor(resource: FhirNode, source: ExtensionSource) {
     this.#resource = resource;
-    this.#root = root;
     this.#source = source;
   }
 
-  below(node: FhirNode, pointer: string): void {
+  /** @param isPart whether it is inside an extension whose definition says what its parts are */
+  below(node: FhirNode, spot: Spot, isPart: boolean): void {
     for (const key in node) {
       const value = node[key];
       if (typeof value !== 'object' || value === null || isOwnResource(node, key, value)) continue;
       if (this.#source.isEnough()) return;
       const isExtension = key === 'extension' || key === 'modifierExtension';
       if (!Array.isArray(value)) {
-        this.below(value as FhirNode, `${pointer}/${key}`);
+        this.below(value as FhirNode, spot.at(key), false);
         continue;
       }
+      const list = spot.at(key);
       for (const [at, item] of value.entries()) {
         if (!isNode(item)) continue;
-        const place = `${pointer}/${key}/${at}`;
-        if (isExtension) this.#extension(item, key, node, pointer, place);
-        this.below(item, place);
+        const place = list.at(String(at));
+        const isKnown = isExtension && this.#extension(item, key, node, spot, place, isPart);
+        this.below(item, place, isExtension && (isKnown || isPart));
       }
     }
   }
 
-  #extension(extension: FhirNode, key: string, holder: FhirNode, above: string, pointer: string): void {
+  /** @returns whether its definition is known */
+  #extension(extension: FhirNode, key: string, holder: FhirNode, above: Spot, spot: Spot, isPart: boolean): boolean {
     const { url } = extension;
-    if (typeof url !== 'string') return;
+    if (typeof url !== 'string') return false;
     const source = this.#source;
     const profile = source.extension(url);
-    const at = () => placeOf(pointer, this.#root, source.definitions).expression;
+    const found = (words: string) => source.found([issue('extension', words, spot.place.expression)], profile);
     const isModifier = key === 'modifierExtension';
     if (profile === undefined) {
-      if (isModifier) source.found([issue('extension', UNKNOWN_MODIFIER, at())]);
-      return;
+      if (isModifier) found(UNKNOWN_MODIFIER);
+      else if (source.state.warnings && !isPart) {
+        source.found([{ ...issue('extension', UNKNOWN, spot.place.expression), severity: 'information' }]);
+      }
+      return false;
     }
-    if (profile.root.isModifier === true && !isModifier) source.found([issue('extension', IS_MODIFIER, at())], profile);
-    if (profile.root.isModifier !== true && isModifier) source.found([issue('extension', NO_MODIFIER, at())], profile);
+    if (profile.root.isModifier === true && !isModifier) found(IS_MODIFIER);
+    if (profile.root.isModifier !== true && isModifier) found(NO_MODIFIER);
     for (const error of source.errors(extension, profile)) {
-      source.found(source.issuesOf({ ...error, instancePath: pointer + error.instancePath }, profile), profile);
+      const inResource = { ...error, instancePath: spot.pointer + error.instancePath };
+      source.found(source.issuesOf(inResource, profile), profile);
     }
-    if (profile.context === undefined && profile.contextInvariant === undefined) return;
-    const place = placeOf(above, this.#root, source.definitions);
-    const refusal = standsRight(profile, { holder, place, resource: this.#resource }, source);
-    if (refusal !== undefined) source.found([issue('extension', refusal, at())], profile);
+    if (profile.context !== undefined || profile.contextInvariant !== undefined) {
+      const refusal = standsRight(profile, { holder, place: above.place, resource: this.#resource }, source);
+      if (refusal !== undefined) found(refusal);
+    }
+    return true;
   }
 }
 
+const UNKNOWN = 'This extension is not known here, so it was not checked';
 const UNKNOWN_MODIFIER = 'This modifier extension is not known here, and may change what the rest means: leave it out';
 const IS_MODIFIER = 'This extension changes what the rest means: it must stand in modifierExtension';
 const NO_MODIFIER = 'This extension is no modifier: it must stand in extension';

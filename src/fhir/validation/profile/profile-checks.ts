@@ -12,6 +12,7 @@ import type { ValidatorCache } from '../code-cache.ts';
 import { evaluate } from '../compile.ts';
 import { createRuntime, type Runtime } from '../runtime.ts';
 import { type Conformance, createConformance } from './conformance.ts';
+import { definitionFaults } from './definition-faults.ts';
 import type { Known } from './known.ts';
 import { profileSchema } from './profile-schema.ts';
 
@@ -97,10 +98,11 @@ export function profileChecks({ definitions, profiles, cache, base }: ProfileChe
  * `profiles` knows it and those that it names.
  */
 export function compileProfile(profile: Profile, profiles: Profiles, definitions: Definitions): readonly Issue[] {
+  const known: Known = { definitions, profile: (canonical) => profiles.profile(canonical) };
+  const faults = definitionFaults(profile, known);
+  if (faults.length > 0) return faults;
   try {
-    evaluate(
-      sharedCompiler()(profileSchema(profile, { definitions, profile: (canonical) => profiles.profile(canonical) })),
-    );
+    evaluate(sharedCompiler()(profileSchema(profile, known)));
     return [];
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

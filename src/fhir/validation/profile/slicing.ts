@@ -7,7 +7,8 @@
  * @see https://hl7.org/fhir/R4/profiling.html#slicing
  */
 import { MAX_PLACES } from '../check.ts';
-import { type Match, type Matcher, type MatchSource, matcherOf } from './matcher.ts';
+import { type Match, type MatchSource, matcherOf } from './matcher.ts';
+import { firstMatch } from './slice-index.ts';
 
 export type SlicingRules = {
   readonly rules: 'open' | 'closed' | 'openAtEnd';
@@ -36,7 +37,7 @@ export type SliceFault =
   | { readonly kind: 'closed' | 'order' | 'end'; readonly at: number; readonly slice: string };
 
 /** `of`: for each item the number of the innermost slice it belongs to, -1 for none. */
-export type Sliced = { readonly of: ArrayLike<number>; readonly faults: readonly SliceFault[] | undefined };
+export type Sliced = { readonly of: Int32Array; readonly faults: readonly SliceFault[] | undefined };
 
 export function slicingOf(data: SlicingData, source: MatchSource): (list: unknown) => Sliced | undefined {
   const assign = levelOf(data, source);
@@ -113,34 +114,4 @@ function levelOf(rules: SlicingRules, source: MatchSource): Level {
 
 function report(faults: SliceFault[], fault: SliceFault): void {
   if (faults.length < MAX_PLACES) faults.push(fault);
-}
-
-type Sorted = { readonly match?: Match; readonly meets: Matcher | undefined };
-
-/** The first slice that an item meets, or -1. Where all are told apart by one fixed text, it is looked up. */
-function firstMatch(slices: readonly Sorted[]): (item: unknown) => number {
-  const inTurn = (item: unknown) => slices.findIndex(({ meets }) => meets?.(item) === true);
-  const byText = textIndex(slices);
-  if (byText === undefined) return inTurn;
-  const { key, places } = byText;
-  return (item) => {
-    const text = typeof item === 'object' && item !== null ? (item as Record<string, unknown>)[key] : undefined;
-    return typeof text === 'string' ? (places.get(text) ?? -1) : inTurn(item);
-  };
-}
-
-function textIndex(slices: readonly Sorted[]): { key: string; places: ReadonlyMap<string, number> } | undefined {
-  const places = new Map<string, number>();
-  let key: string | undefined;
-  for (const [at, { match }] of slices.entries()) {
-    if (match === undefined) continue;
-    if (!('keys' in match) || match.keys.length !== 1 || match.match === true) return undefined;
-    const [only] = match.keys;
-    const text =
-      'fixed' in match.match ? match.match.fixed : 'pattern' in match.match ? match.match.pattern : undefined;
-    if (typeof text !== 'string' || (key !== undefined && key !== only)) return undefined;
-    key = only;
-    if (!places.has(text)) places.set(text, at);
-  }
-  return key === undefined ? undefined : { key, places };
 }
