@@ -7,6 +7,7 @@
  * (test/fhir/validation/invariants-compiled.test.ts holds both).
  */
 import type { ElementsOf, InvariantScope } from './invariant.ts';
+import { isType, narrowed, ofResourceType, sublist, WRITTEN_AS_TEXT } from './invariant-narrowing.ts';
 import { comparison, concatenation, equality, LOGIC, membership, not, sum, union } from './invariant-operators.ts';
 import type { Expression } from './invariant-parser.ts';
 import { patternTest } from './invariant-patterns.ts';
@@ -431,9 +432,6 @@ const CONSTANTS: Readonly<Record<string, string>> = {
   loinc: 'http://loinc.org',
 };
 const NEVER: Truth = { kind: 'truth', test: () => undefined };
-const WRITTEN_AS_TEXT = new Set(
-  'System.String string code uri url canonical id markdown oid uuid date dateTime instant time'.split(' '),
-);
 
 /** Of a primitive; its `value` is what the engine makes of it. */
 const BELOW_PRIMITIVE = new Set(['id', 'extension', 'value']);
@@ -453,62 +451,6 @@ function nameIn(expression: Expression): string | undefined {
 
 function unique(types: readonly ElementsOf[]): readonly ElementsOf[] {
   return [...new Set(types)];
-}
-
-type Narrowed = Pick<Items, 'on' | 'run'>;
-
-function narrowed(focus: Focus, type: string, run: (isIt: boolean) => Items['run']): Narrowed {
-  const [on] = focus;
-  if (focus.length !== 1 || on === undefined || on.type === 'Resource') throw NOT_COMPILED;
-  const isIt = isType(on, type);
-  return { on: isIt ? focus : [], run: run(isIt) };
-}
-
-/** An element is of a type of FHIR, never of one of FHIRPath itself (`Boolean`), be it ever so much like it. */
-function isType(on: ElementsOf, type: string): boolean {
-  const name = type.startsWith('FHIR.') ? type.slice(5) : type;
-  if (SYSTEM_TYPES.has(type) && !on.type.startsWith('System.')) return false;
-  const isKnown = on.other(name).element('id') !== undefined || WRITTEN_AS_TEXT.has(name) || PLAIN.has(name);
-  if (!isKnown || on.type.startsWith('System.')) throw NOT_COMPILED;
-  return on.isA(name);
-}
-
-const SYSTEM_TYPES = new Set(['Boolean', 'String', 'Integer', 'Decimal', 'Date', 'DateTime', 'Time']);
-const PLAIN = new Set('boolean integer decimal positiveInt unsignedInt base64Binary'.split(' '));
-
-function ofResourceType(type: string, run: Items['run'], on: ElementsOf): Narrowed {
-  const wanted = on.other(type);
-  if (!wanted.isA('Resource') || ['Resource', 'DomainResource'].includes(type)) throw NOT_COMPILED;
-  const isWanted = (item: unknown) => (item as { resourceType?: unknown }).resourceType === type;
-  return { on: [wanted], run: (value) => run(value).filter(isWanted) };
-}
-
-function sublist(items: Items, choose: (list: readonly unknown[]) => readonly unknown[], isList: boolean): Items {
-  const { narrow } = items;
-  return {
-    kind: 'items',
-    on: items.on,
-    isList,
-    ...(items.repeats === true ? { repeats: true } : {}),
-    run: (value) => choose(items.run(value)),
-    ...(narrow === undefined ? {} : { narrow: (type: string) => narrowedSublist(narrow(type), choose, items) }),
-  };
-}
-
-// Choosing the first and then a type is not the first of that type.
-function narrowedSublist(
-  those: Narrowed | undefined,
-  choose: (list: readonly unknown[]) => readonly unknown[],
-  all: Items,
-) {
-  if (those === undefined) return undefined;
-  return {
-    on: those.on,
-    run: (value: unknown) => {
-      const chosen = new Set(choose(all.run(value)));
-      return those.run(value).filter((item) => chosen.has(item) && typeof item === 'object');
-    },
-  };
 }
 
 function hasValue(list: readonly unknown[]): boolean {

@@ -63,6 +63,10 @@ const PUBLISHED = placed([
     "component.where(code.coding.exists(code = 'x')).value.ofType(Quantity).all(value > 0 and value <= 100)",
   ],
   ['Observation', "extension('x').exists() implies extension('x').value.ofType(code) = 'unknown'"],
+  [
+    'Observation',
+    'component.first().value.ofType(Quantity).exists() or component.where(code.exists()).value.ofType(Quantity).empty()',
+  ],
   ['Observation', "iif(status = 'final', value.exists(), dataAbsentReason.exists())"],
   [
     'Observation',
@@ -89,6 +93,8 @@ const PUBLISHED = placed([
 
 /** What only the engine takes. */
 const BEYOND = placed([
+  ['Observation', 'component.value.where($this is Quantity).exists() = component.value.ofType(Quantity).exists()'],
+  ['Observation', "component.value.first().ofType(string) = 'x' or component.empty()"],
   ['Patient', 'birthDate <= today()'],
   ['Observation', "value.ofType(Quantity) < 10 'mg' or value.empty()"],
   ['Patient', "name.given.trace('x').distinct().count() = name.given.count()"],
