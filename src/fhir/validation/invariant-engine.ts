@@ -10,6 +10,7 @@ import { createRequire } from 'node:module';
 import { createContext, Script } from 'node:vm';
 import type { ElementsOf, FhirNode, InvariantCheck, InvariantScope } from './invariant.ts';
 import { linearPattern, patternTest } from './invariant-patterns.ts';
+import { looked } from './invariant-values.ts';
 import { primitives } from './primitives.ts';
 
 const MAX_SIZE = 20_000;
@@ -220,11 +221,16 @@ let sandbox: { readonly script: Script; readonly context: object } | undefined;
 /** Stops what takes too long; nothing more is evaluated in this check then. */
 function inTime(run: () => unknown[], scope: InvariantScope): unknown[] {
   sandbox ??= { script: new Script('run()'), context: createContext(stage) };
+  const { resource, root, containedIds } = scope;
   stage.run = run;
   try {
     return sandbox.script.runInContext(sandbox.context, { timeout: TIMEOUT_MS }) as unknown[];
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') scope.engineWork = WORK;
+    if ((error as { code?: unknown }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') {
+      // Nothing that was under way has put back what it changed: it was stopped without its finally.
+      Object.assign(scope, { resource, root, containedIds, engineWork: WORK });
+      looked.limit = Number.POSITIVE_INFINITY;
+    }
     throw error;
   } finally {
     stage.run = undefined;

@@ -49,15 +49,29 @@ export function areContainedReferred(container: FhirNode): boolean {
 
 function localReferences(value: unknown, found: Set<string>): Set<string> {
   if (typeof value === 'string') {
-    if (value.startsWith('#')) found.add(value);
+    if (value.charCodeAt(0) === HASH) found.add(value);
+  } else if (Array.isArray(value)) {
+    for (const item of value) localReferences(item, found);
   } else if (typeof value === 'object' && value !== null) {
-    for (const item of Object.values(value)) localReferences(item, found);
+    for (const key in value) localReferences((value as FhirNode)[key], found);
   }
   return found;
 }
 
+const HASH = '#'.charCodeAt(0);
+
+/** Dates of the same precision and zone are in order as they are written; most periods are. */
+function isSortedText(start: unknown, end: unknown): boolean {
+  if (typeof start !== 'string' || typeof end !== 'string') return false;
+  return start.length === end.length && start <= end && start.slice(ZONE_AT) === end.slice(ZONE_AT);
+}
+
+/** Of a dateTime to the second. */
+const ZONE_AT = 'YYYY-MM-DDThh:mm:ss'.length;
+
 /** Whether the end is before the start for certain, whatever is left open by their precision. */
 export function endsBeforeStart(start: unknown, end: unknown): boolean {
+  if (isSortedText(start, end)) return false;
   const from = periodBounds(start);
   const to = periodBounds(end);
   if (from === undefined || to === undefined) return false;

@@ -21,6 +21,8 @@ export type CheckState = InvariantScope & {
   /** Errors of a value against a profile, by value and canonical: each is found out once per check. */
   readonly met: Map<object, Map<string, readonly ErrorObject[] | 'under way' | 'unknown'>>;
   readonly contained: Map<FhirNode, Contained>;
+  /** How many references lead from the resource that is checked to the one that is looked at. */
+  followed: number;
 };
 
 type Contained = { readonly byId: ReadonlyMap<unknown, FhirNode>; readonly all: ReadonlySet<unknown> };
@@ -39,6 +41,7 @@ export function createState(): CheckState {
     fullUrl: undefined,
     met: new Map(),
     contained: new Map(),
+    followed: 0,
     resolve: (reference) => (state.follows ? targetOf(reference, state) : undefined),
   };
   return state;
@@ -73,6 +76,7 @@ export function leave(state: CheckState, saved: Saved): void {
 export function forget(state: CheckState): void {
   state.met.clear();
   state.contained.clear();
+  state.followed = 0;
 }
 
 /** The resource that a literal reference means, where it is contained or beside. */

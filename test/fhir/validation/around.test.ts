@@ -183,6 +183,29 @@ describe('references', () => {
     expect(findings(wrong, { profiles: [] })).toEqual(['value Bundle.entry[1].resource.encounter.reference']);
   });
 
+  test('in a long row are followed a little', () => {
+    const next = definitionOf('next', 'Observation', {
+      elements: [
+        { path: 'Observation.hasMember', type: [{ code: 'Reference', targetProfile: [`${TEST}next`] }] },
+        { path: 'Observation.issued', max: '0' },
+      ],
+    });
+    const LENGTH = 3000;
+    const entry = Array.from({ length: LENGTH }, (_, at) => ({
+      resource: {
+        ...observation,
+        id: `o${at}`,
+        meta: { profile: [`${TEST}next`] },
+        ...(at + 1 < LENGTH
+          ? { hasMember: [{ reference: `Observation/o${at + 1}` }] }
+          : { issued: '2026-01-01T00:00:00Z' }),
+      },
+    }));
+    const found = checker([next]).findings({ resourceType: 'Bundle', type: 'collection', entry }, { profiles: [] });
+    expect(found).toContain(`structure Bundle.entry[${LENGTH - 1}].resource.issued`);
+    expect(found).toContain(`value Bundle.entry[${LENGTH - 2}].resource.hasMember[0].reference`);
+  });
+
   test('in a circle come to an end', () => {
     const friend = definitionOf('friend', 'Patient', {
       elements: [

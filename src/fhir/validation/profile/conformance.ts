@@ -22,6 +22,8 @@ export type ConformanceSource = {
 };
 
 const NONE: readonly ErrorObject[] = [];
+/** Beyond so many references, one after the other, nothing is known of the target. Each resource has its own check. */
+const MAX_FOLLOWED = 16;
 
 export function createConformance(source: ConformanceSource): Conformance {
   const { definitions, state } = source;
@@ -36,11 +38,17 @@ export function createConformance(source: ConformanceSource): Conformance {
     if (profile === undefined) return undefined;
     if (profile.kind !== 'resource') return errorsOf(source.profileCheck(profile), value);
     if (!isNode(value) || value.resourceType !== profile.type) return [errorAt('', 'typed', [profile.type])];
-    const inContainer = isContained(value, state);
-    const saved =
-      value === state.resource ? undefined : enter(state, value, inContainer, state.beside?.fullUrlOf(value));
-    const errors = errorsOf(source.profileCheck(profile), value);
-    if (saved !== undefined) leave(state, saved);
+    return value === state.resource ? errorsOf(source.profileCheck(profile), value) : elsewhere(value, profile);
+  }
+
+  /** Of another resource: inside this one, or where a reference leads. */
+  function elsewhere(node: FhirNode, profile: Profile): readonly ErrorObject[] | undefined {
+    if (state.followed >= MAX_FOLLOWED) return undefined;
+    const saved = enter(state, node, isContained(node, state), state.beside?.fullUrlOf(node));
+    state.followed++;
+    const errors = errorsOf(source.profileCheck(profile), node);
+    state.followed--;
+    leave(state, saved);
     return errors;
   }
 
