@@ -165,6 +165,47 @@ describe('references', () => {
     expect(findings(resource, { profiles: asked })).toEqual(expected);
   });
 
+  test.each<[string, object, string, string[]]>([
+    ['only contained', { aggregation: ['contained'] }, 'Patient/1', ['value Observation.subject.reference']],
+    ['never contained', { aggregation: ['referenced'] }, '#p1', ['value Observation.subject.reference']],
+    ['contained or not', { aggregation: ['contained', 'referenced'] }, '#p1', []],
+    ['of one version', { versioning: 'specific' }, 'Patient/1', ['value Observation.subject.reference']],
+    ['of one version, and it is', { versioning: 'specific' }, 'Patient/1/_history/2', []],
+    ['of no version', { versioning: 'independent' }, 'Patient/1/_history/2', ['value Observation.subject.reference']],
+  ])('lead as the profile wants it: %s', (_what, ways, reference, expected) => {
+    const leading = definitionOf('leading', 'Observation', {
+      elements: [
+        {
+          path: 'Observation.subject',
+          type: [{ code: 'Reference', targetProfile: [`${BASE}Patient`], ...ways } as never],
+        },
+      ],
+    });
+    const { findings } = checker([leading]);
+    const contained = reference.startsWith('#') ? { contained: [good] } : {};
+    expect(findings({ ...observation, ...contained, subject: { reference } })).toEqual(expected);
+  });
+
+  test('to what is in the same Bundle are told from others', () => {
+    const bundled = definitionOf('bundled', 'Observation', {
+      elements: [
+        {
+          path: 'Observation.subject',
+          type: [{ code: 'Reference', targetProfile: [`${BASE}Patient`], aggregation: ['bundled'] }],
+        },
+      ],
+    });
+    const { findings } = checker([bundled]);
+    const claims = { ...observation, meta: { profile: [`${TEST}bundled`] } };
+    const all = (reference: string) => ({
+      resourceType: 'Bundle',
+      type: 'collection',
+      entry: [{ resource: { ...claims, subject: { reference } } }, { resource: good }],
+    });
+    expect(findings(all('Patient/p1'), { profiles: [] })).toEqual([]);
+    expect(findings(all('Patient/p2'), { profiles: [] })).toEqual([`value ${AT}`]);
+  });
+
   test('lead to the other resources of a transaction, too', () => {
     const beside = besides([{ fullUrl: URN, resource: bad }]);
     expect(findings(of(URN), { beside })).toEqual(['value Observation.subject.reference']);
