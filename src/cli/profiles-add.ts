@@ -7,7 +7,7 @@ import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
 import { type AddedPackage, type DigestedPackage, digestPackages, packSource } from '../fhir/profiles/load.ts';
 import { type FhirPackage, MAX_PACKED_BYTES, readPackage } from '../fhir/profiles/package.ts';
-import { profilesOf } from '../fhir/profiles/registry.ts';
+import { type ProfileSource, profilesOf } from '../fhir/profiles/registry.ts';
 import { shippedProfiles } from '../fhir/profiles/shipped.ts';
 import { validatorCache } from '../fhir/validation/code-cache.ts';
 import { createValidator, type Validator } from '../fhir/validation/validator.ts';
@@ -34,27 +34,31 @@ export async function addFiles(
 ): Promise<Added> {
   const progress = startProgress(quiet);
   try {
-    const { packages: loaded, contents } = profiles.current();
+    const set = await profiles.latest();
+    const { packages: loaded, contents } = set;
     progress.at(() => `reading ${files.length} files`);
     const given = distinct(await readAll(files));
     // What is loaded already is not looked at again: it says so, or is refused, when it is added.
     const fresh = given.filter((one) => !loaded.some((other) => isSame(one, other)));
     for (const one of fresh) refuseOther(one, loaded);
+    progress.at(() => 'checking the definitions');
+    refuseInvalid(fresh, fhir.validator);
     const checked = allAllowed(fresh, fhir.definitions);
     const before = await definitionsOf(loaded, parts.store);
     const digested = digestPackages(
       checked.map(({ allowed }) => allowed),
       {
         definitions: fhir.definitions,
-        known: profiles.current().profiles,
+        known: set.profiles,
         definition: (canonical) => before.structures.get(canonical),
         added: before.packages,
         progress: (words) => progress.at(() => words),
       },
     );
+    const sources = digested.map(({ source }) => source);
+    refuseContradictions([...contents, ...sources]);
     if (fresh.length > 0) {
       progress.at(() => 'compiling');
-      const sources = digested.map(({ source }) => source);
       const all = profilesOf([...contents, ...sources], shippedProfiles());
       await compiled(createValidator(fhir.definitions, all, validatorCache()), fresh);
     }
@@ -154,6 +158,23 @@ function asUnchanged(one: Given, loaded: readonly StoredPackage[]): PackageChang
   return { package: packageKey(one), effect: 'unchanged', definitions };
 }
 
+/** @throws Failure `conflict` where two packages mean different profiles by one url and version: only one could count */
+function refuseContradictions(sources: readonly ProfileSource[]): void {
+  const seen = new Map<string, { readonly hash: string; readonly by: string }>();
+  const issues: Issue[] = [];
+  for (const source of sources) {
+    for (const { url, version, hash } of source.profiles) {
+      const key = `${url}|${version ?? ''}`;
+      const other = seen.get(key);
+      seen.set(key, other ?? { hash, by: packageKey(source) });
+      if (other === undefined || other.hash === hash) continue;
+      const words = `${packageKey(source)} and ${other.by} mean different profiles by ${key}: one of them needs another version`;
+      issues.push(issue('duplicate', words));
+    }
+  }
+  if (issues.length > 0) throw new Failure('conflict', issues);
+}
+
 // ---- what they build upon
 
 type Before = {
@@ -201,6 +222,18 @@ function neededBy({ dependencies }: Given, present: readonly { name: string; ver
 function isMeant(version: string, wanted: string): boolean {
   if (version === wanted || !/^\d/.test(wanted)) return true;
   return wanted.endsWith('.x') && version.startsWith(wanted.slice(0, -1));
+}
+
+/** What reads them counts on their being R4. @throws Failure `invalid` with every issue */
+function refuseInvalid(fresh: readonly Given[], validator: Validator): void {
+  const issues = fresh.flatMap((one) =>
+    one.resources.flatMap((resource) => {
+      const { resourceType, id } = resource;
+      const found = validator.validate(resource, `${resourceType}/${id ?? 'without id'}`);
+      return found.filter(({ severity }) => severity === 'error' || severity === 'fatal');
+    }),
+  );
+  if (issues.length > 0) throw new Failure('invalid', issues);
 }
 
 /** @throws Failure `business-rule` with what any of them may not define */

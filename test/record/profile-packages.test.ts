@@ -48,6 +48,15 @@ test.each<[string, () => Uint8Array, string, RegExp]>([
     'business-rule',
     /Patient\.colour/,
   ],
+  [
+    'with a value set that is none',
+    () =>
+      packageOf({
+        files: { ...wardFiles(), 'v.json': { resourceType: 'ValueSet', status: 'active', compose: { include: 5 } } },
+      }),
+    'invalid',
+    /list|array/i,
+  ],
   ['no valid resource', () => broken({ status: 'perhaps' }), 'invalid', /status|perhaps/],
   [
     'two definitions of one id',
@@ -123,6 +132,20 @@ test('what R4 publishes stays in force, whatever a package says of it', async ()
     writeContext(),
   );
   expect(await created).toMatchObject([{ effect: 'created' }]);
+});
+
+test('two packages cannot mean different profiles by one url and version, and may share one', async () => {
+  await load(clinic, ward('6.0.0'));
+  const files = wardFiles('6.0.0', [{ id: 'Patient.birthDate', path: 'Patient.birthDate', min: 1 }]);
+  await expect(load(clinic, packageOf({ name: 'test.other', files }))).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringMatching(/test\.other#1\.0\.0 and test\.clinic#6\.0\.0/),
+  });
+  const same = packageOf({ name: 'test.same', files: wardFiles('6.0.0') });
+  expect((await load(clinic, same)).packages).toMatchObject([{ effect: 'added' }]);
+  for (const key of ['test.same#1.0.0', 'test.clinic#6.0.0']) {
+    await removePackage(clinic.parts, key, openRecordOf(clinic).context('tester', 'transaction'));
+  }
 });
 
 test('a definition refers to the others of its package by the ids that they have here', async () => {
