@@ -238,7 +238,9 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     searchedWords: () => words.wake(),
   });
   const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${name}/fhir`])];
-  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles, (set) => prepare(set, logger));
+  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles, {
+    changed: (set) => prepare(set, logger),
+  });
   const parts = recordParts({ clinic: name, store, fhir, profiles, baseUrls, now, committed: () => waker.wake() });
   const record = createRecord(parts);
   const ownContext = (): WriteContext => ({

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
-import type { ClinicProfiles } from '../record/clinic-profiles.ts';
+import type { ClinicProfiles, ProfileOptions } from '../record/clinic-profiles.ts';
 import type { RecordParts } from '../record/drafts.ts';
 import type { FhirParts } from '../record/open-record.ts';
 import type { WriteContext } from '../record/record.ts';
@@ -17,7 +17,11 @@ export type OpenRecord = {
 };
 
 /** Ended with the command. @throws Failure `not-found` without such a clinic */
-export async function openRecord({ config, clinicPool }: OpenPostgres, clinic: string): Promise<OpenRecord> {
+export async function openRecord(
+  { config, clinicPool }: OpenPostgres,
+  clinic: string,
+  options: ProfileOptions = {},
+): Promise<OpenRecord> {
   const [{ openSealing }, { fhirBase }, { loadDefinitions }, { openClinicProfiles }, { fhirParts, recordParts }] =
     await Promise.all([
       import('../access/secrets.ts'),
@@ -39,7 +43,7 @@ export async function openRecord({ config, clinicPool }: OpenPostgres, clinic: s
   const store = createRecordStore({ clinic, pool, registry: fhir.registry, cursorKey: sealing.derive('cursor') });
   const base = fhirBase(config.baseUrl, clinic);
   const baseUrls = [...new Set([base, `${config.baseUrl}/clinics/${clinic}/fhir`])];
-  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles);
+  const profiles = await openClinicProfiles(profileStore(pool), fhir.profiles, options);
   return {
     parts: recordParts({ clinic, store, fhir, profiles, baseUrls }),
     fhir,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { Profile } from '../fhir/profiles/profile.ts';
-import { type ProfileSet, withoutVersion } from '../record/clinic-profiles.ts';
+import { type ProfileOptions, type ProfileSet, withoutVersion } from '../record/clinic-profiles.ts';
 import type { PackageChange } from '../record/package-changes.ts';
 import { packageKey, STRICTNESSES, type Strictness } from '../record/packages.ts';
 import { clinicOf, type OpenRecord, openRecord, operatorOf } from './clinic-record.ts';
@@ -40,7 +40,9 @@ export function register(program: Command): void {
     description: 'the packages that are loaded, and how strictly imported history is held to their profiles',
     examples: ['profiles list', 'profiles list --json'],
   });
-  clinicOf(list).action(async ({ clinic }: Common) => print(list, await onRecord(clinic, listed), listText));
+  clinicOf(list).action(async ({ clinic }: Common) =>
+    print(list, await onRecord(clinic, listed, EVEN_UNREADABLE), listText),
+  );
 
   const remove = addCommand(profiles, {
     name: 'remove',
@@ -50,8 +52,10 @@ export function register(program: Command): void {
   operatorOf(clinicOf(remove.argument('<name#version>', 'as profiles list shows it'))).action(
     async (key: string, { clinic, by }: Common) => {
       const { removePackage } = await import('../record/package-changes.ts');
-      const removed = await onRecord(clinic, ({ parts, context }) =>
-        removePackage(parts, key, context(by, 'transaction')),
+      const removed = await onRecord(
+        clinic,
+        ({ parts, context }) => removePackage(parts, key, context(by, 'transaction')),
+        EVEN_UNREADABLE,
       );
       print(remove, removed, changeText);
     },
@@ -82,9 +86,16 @@ export function register(program: Command): void {
   );
 }
 
-function onRecord<T>(clinic: string, work: (open: OpenRecord) => T | Promise<T>): Promise<T> {
-  return withPostgres(async (postgres) => work(await openRecord(postgres, clinic)));
+function onRecord<T>(
+  clinic: string,
+  work: (open: OpenRecord) => T | Promise<T>,
+  options: ProfileOptions = {},
+): Promise<T> {
+  return withPostgres(async (postgres) => work(await openRecord(postgres, clinic, options)));
 }
+
+/** What another version of the service has stored can be seen and removed; it shows no profiles. */
+const EVEN_UNREADABLE: ProfileOptions = { unreadable: () => undefined };
 
 // ---- add and remove
 

@@ -20,10 +20,15 @@ export type CompiledProfiles = {
 
 /** Clinics with the same packages share what is compiled from them. */
 export type ProfileCompiler = {
-  /** @param digestOf what is stored of a package; asked only where it is not at hand */
+  /**
+   * @param digestOf what is stored of a package; asked only where it is not at hand
+   * @param unreadable told of a package that another version of the service has stored in another form, which is left out
+   * @throws Failure `conflict` for such a package where nobody is to be told
+   */
   compiled(
     packages: readonly StoredPackage[],
     digestOf: (one: StoredPackage) => Promise<string>,
+    unreadable?: (one: StoredPackage) => void,
   ): Promise<CompiledProfiles>;
   /** Whether a canonical, with or without version, is of our own guide. */
   isOwn(profile: string): boolean;
@@ -46,19 +51,25 @@ export type ClinicProfiles = {
   latest(): Promise<ProfileSet>;
 };
 
-/** @param changed told of each set that takes the place of another */
+export type ProfileOptions = {
+  /** Told of each set that takes the place of another. */
+  readonly changed?: (set: ProfileSet) => void;
+  /** As for ProfileCompiler.compiled: for whoever is to remove such a package. */
+  readonly unreadable?: (one: StoredPackage) => void;
+};
+
 export async function openClinicProfiles(
   store: ProfileStore,
   compiler: ProfileCompiler,
-  changed: (set: ProfileSet) => void = () => undefined,
+  options: ProfileOptions = {},
 ): Promise<ClinicProfiles> {
-  let current = await load(store, compiler);
+  let current = await load(store, compiler, options);
   let refreshing: Promise<ProfileSet> | undefined;
 
   const refresh = async (): Promise<ProfileSet> => {
     if ((await store.generation()) === current.generation) return current;
-    current = await load(store, compiler);
-    changed(current);
+    current = await load(store, compiler, options);
+    options.changed?.(current);
     return current;
   };
 
@@ -78,15 +89,20 @@ export async function openClinicProfiles(
 /** A package that goes away while its digest is read makes another generation: the whole is read anew. */
 const ATTEMPTS = 5;
 
-async function load(store: ProfileStore, compiler: ProfileCompiler): Promise<ProfileSet> {
+async function load(
+  store: ProfileStore,
+  compiler: ProfileCompiler,
+  { unreadable }: ProfileOptions,
+): Promise<ProfileSet> {
   for (let left = ATTEMPTS; ; left -= 1) {
     const stored = await store.read();
     try {
-      const compiled = await compiler.compiled(stored.packages, async (one) => {
+      const digestOf = async (one: StoredPackage) => {
         const digest = await store.digest(one);
         if (digest === undefined) throw new Gone(`${one.name}#${one.version} was removed`);
         return digest;
-      });
+      };
+      const compiled = await compiler.compiled(stored.packages, digestOf, unreadable);
       return setOf(stored, compiled, compiler);
     } catch (error) {
       if (!(error instanceof Gone) || left === 1) throw error;

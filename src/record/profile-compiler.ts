@@ -1,5 +1,6 @@
 /** What validates a clinic's resources, made from our guide and its packages; one for all clinics with the same packages. */
 import type { Definitions } from '../fhir/definitions.ts';
+import { Failure } from '../fhir/failure.ts';
 import { unpackSource } from '../fhir/profiles/load.ts';
 import { type ProfileSource, profilesOf } from '../fhir/profiles/registry.ts';
 import { shippedProfiles } from '../fhir/profiles/shipped.ts';
@@ -14,13 +15,23 @@ export function profileCompiler(definitions: Definitions, shipped: Validator, ca
   const sets = new Shared<CompiledProfiles>();
   let ownUrls: ReadonlySet<string> | undefined;
   return {
-    async compiled(packages, digestOf) {
+    async compiled(packages, digestOf, unreadable) {
+      const read = await Promise.all(
+        packages.map(async (one) => {
+          try {
+            return await sources.of(keyOf(one), async () => unpackSource(await digestOf(one)));
+          } catch (error) {
+            if (!(error instanceof Failure) || unreadable === undefined) throw error;
+            unreadable(one);
+            return undefined;
+          }
+        }),
+      );
+      const readable = packages.filter((_, at) => read[at] !== undefined);
       const guide = shippedProfiles();
-      if (packages.length === 0) return { profiles: guide, contents: [], validator: shipped };
-      return sets.of(packages.map(keyOf).join(' '), async () => {
-        const contents = await Promise.all(
-          packages.map((one) => sources.of(keyOf(one), async () => unpackSource(await digestOf(one)))),
-        );
+      if (readable.length === 0) return { profiles: guide, contents: [], validator: shipped };
+      return sets.of(readable.map(keyOf).join(' '), async () => {
+        const contents = read.filter((each) => each !== undefined);
         const profiles = profilesOf(contents, guide);
         return { profiles, contents, validator: createValidator(definitions, profiles, cache) };
       });

@@ -157,6 +157,17 @@ test('a broken package is refused with the reason, and nothing of any file is lo
   expect(await living()).toEqual([]);
 }, 60_000);
 
+test('a package that another version of the service has stored is told, and can be removed and added again', async () => {
+  const path = file('ward.tgz', ward());
+  await kap('profiles', 'add', path);
+  await rows(`update profile_package set digest = '{"format":0,"name":"test.clinic","version":"1.0.0"}'`);
+  const told = await kap('profiles', 'policy');
+  expect(told).toMatchObject({ code: 4, err: expect.stringContaining('test.clinic#1.0.0') });
+  expect((await kap('profiles', 'list')).out).toMatch(/^test\.clinic#1\.0\.0 +0 +5/m);
+  expect(await kap('profiles', 'remove', 'test.clinic#1.0.0')).toMatchObject({ code: 0 });
+  expect(await kap('profiles', 'add', path)).toMatchObject({ code: 0 });
+}, 60_000);
+
 test('a file that is not there, a folder, and packages that differ under one name are refused', async () => {
   const one = file('one.tgz', ward());
   expect(await kap('profiles', 'add', join(folder, 'none.tgz'))).toMatchObject({ code: 3 });
