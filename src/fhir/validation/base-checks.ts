@@ -15,15 +15,15 @@ export type BaseChecks = {
   prepare(): Promise<void>;
 };
 
-const shared = new WeakMap<Definitions, BaseChecks>();
+const shared = new WeakMap<Definitions, { readonly checks: BaseChecks; readonly isKept: boolean }>();
 
 export function baseChecks(definitions: Definitions, cache: ValidatorCache | undefined): BaseChecks {
   const present = shared.get(definitions);
-  // Without a cache others' will do, and theirs is the same code.
-  if (present !== undefined && cache === undefined) return present;
-  const made = makeChecks(definitions, cache);
-  shared.set(definitions, made);
-  return made;
+  // Without a cache others' will do, and where one is kept already, it is the same code.
+  if (present !== undefined && (present.isKept || cache === undefined)) return present.checks;
+  const checks = makeChecks(definitions, cache);
+  shared.set(definitions, { checks, isKept: cache !== undefined });
+  return checks;
 }
 
 function makeChecks(definitions: Definitions, cache: ValidatorCache | undefined): BaseChecks {

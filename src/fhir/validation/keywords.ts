@@ -128,7 +128,7 @@ function addListKeywords(ajv: Ajv): void {
 /**
  * About one value. `binding: url`: the code, Coding or CodeableConcept is from the value set; `extensible: url`: it
  * should be. `targets: types`: what a literal Reference may point to; ['Resource'] for anything. `targetProfiles`: what
- * the resource there meets, where it is at hand. `typed`: the type of a resource. The rest is of ElementDefinition:
+ * the resource there meets, where it is at hand. `ways`: how a reference leads there. `typed`: the type of a resource. The rest is of ElementDefinition:
  * `fixed`, `patterned`, `atLeast`, `atMost`, `maxLength`; `bare`: nothing beside a fixed primitive.
  */
 function addValueKeywords(ajv: Ajv): void {
@@ -138,6 +138,7 @@ function addValueKeywords(ajv: Ajv): void {
   finding(ajv, undefined, 'rebound', 'warning');
   finding(ajv, 'object', 'targets');
   finding(ajv, 'object', 'targetProfiles');
+  finding(ajv, 'object', 'ways');
   finding(ajv, 'object', 'typed');
   finding(ajv, undefined, 'fixed');
   finding(ajv, undefined, 'patterned');

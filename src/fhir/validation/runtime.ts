@@ -17,7 +17,7 @@ import { type SlicingData, slicingOf } from './profile/slicing.ts';
 import { atLeast, atMost, contains, equals, isLongerThan } from './profile/values.ts';
 import type { CheckState } from './state.ts';
 import { keys, pairs, primitiveItems } from './structure-findings.ts';
-import { isAllowedTarget, typeOfTarget } from './targets.ts';
+import { isAllowedTarget, leadsAsAllowed, typeOfTarget, type Ways } from './targets.ts';
 
 export type RuntimeSource = {
   readonly definitions: Definitions;
@@ -68,6 +68,7 @@ export function createRuntime(source: RuntimeSource) {
       () => [],
     targets: (targets: readonly string[]) => allowedTargets(targets, source),
     targetProfiles: (profiles: readonly string[]) => targetProfiles(profiles, conformance, state, source.typeOf),
+    ways: (ways: Ways) => leadingOtherwise(ways, state),
     typed: (types: readonly string[]) => oneOfTypes(types),
     fixed: (value: unknown) => valueTest(equals(value), value),
     patterned: (value: unknown) => valueTest(contains(value), value),
@@ -104,6 +105,14 @@ export type Finding = {
 function valueTest(test: (value: unknown) => boolean, expected: unknown): Finder {
   const found = [expected];
   return (data: unknown) => (test(data) ? undefined : found);
+}
+
+/** Finds the ways that are allowed. */
+function leadingOtherwise(ways: Ways, state: CheckState): Finder {
+  const { aggregation = [], versioning } = ways;
+  const found = [...aggregation, ...(versioning === undefined ? [] : [versioning])];
+  return ({ reference }) =>
+    !state.follows || typeof reference !== 'string' || leadsAsAllowed(reference, ways, state) ? undefined : found;
 }
 
 function oneOfTypes(types: readonly string[]): Finder {

@@ -68,3 +68,25 @@ function isOfId(char: number): boolean {
 export function isReferenceForm(reference: string): boolean {
   return [RELATIVE, ABSOLUTE, CONTAINED, CONDITIONAL].some((form) => form.test(reference));
 }
+
+export type Ways = {
+  readonly aggregation?: readonly ('contained' | 'referenced' | 'bundled')[];
+  readonly versioning?: 'either' | 'independent' | 'specific';
+};
+
+/**
+ * Whether a literal reference leads to its target in a way that ElementDefinition.type allows. A target beside is
+ * referenced as well as bundled; where nothing is beside, whether it is bundled cannot be told.
+ *
+ * @see https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.type.aggregation
+ */
+export function leadsAsAllowed(reference: string, { aggregation, versioning }: Ways, state: CheckState): boolean {
+  const isContained = reference.startsWith('#');
+  if (!isContained && versioning !== undefined && versioning !== 'either') {
+    if (reference.includes(HISTORY) !== (versioning === 'specific')) return false;
+  }
+  if (aggregation === undefined) return true;
+  if (isContained) return aggregation.includes('contained');
+  if (aggregation.includes('referenced')) return true;
+  return aggregation.includes('bundled') && (state.beside === undefined || targetOf(reference, state) !== undefined);
+}

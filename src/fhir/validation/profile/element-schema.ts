@@ -4,6 +4,7 @@ import { withoutVersion } from '../../definitions/structure.ts';
 import type { ConstraintDigest, TypeDigest } from '../../definitions.ts';
 import type { ProfileElement, ProfileType } from '../../profiles/model.ts';
 import type { ElementForm, JsonSchema } from '../schema.ts';
+import type { Ways } from '../targets.ts';
 import { extensionUrl } from './discriminators.ts';
 import type { Known } from './known.ts';
 
@@ -58,9 +59,18 @@ function sameCanonical(left: string | undefined, right: string | undefined): boo
   return left !== undefined && right !== undefined && withoutVersion(left) === withoutVersion(right);
 }
 
-export function referencesOf({ code, targets }: ProfileType, base: TypeDigest): JsonSchema {
-  if (code !== 'Reference' || targets === undefined || equalLists(targets, base.targets)) return {};
-  return { targets, ...(targets.some(isCanonical) ? { targetProfiles: targets } : {}) };
+export function referencesOf({ code, targets, aggregation, versioning }: ProfileType, base: TypeDigest): JsonSchema {
+  if (code !== 'Reference') return {};
+  const isNarrowed = targets !== undefined && !equalLists(targets, base.targets);
+  const ways = {
+    ...(aggregation === undefined ? {} : { aggregation }),
+    ...(versioning === undefined || versioning === 'either' ? {} : { versioning }),
+  } satisfies Ways;
+  return {
+    ...(isNarrowed ? { targets } : {}),
+    ...(isNarrowed && targets.some(isCanonical) ? { targetProfiles: targets } : {}),
+    ...(Object.keys(ways).length === 0 ? {} : { ways }),
+  };
 }
 
 function isCanonical(target: string): boolean {
@@ -73,9 +83,10 @@ export function typeProfilesOf(
   base: TypeDigest,
   known: Known,
 ): JsonSchema {
-  const narrowed = base.code === 'Resource' && code !== 'Resource' ? { typed: [code] } : {};
-  const resources =
-    base.code === 'Resource' && element.types.length > 1 ? { typed: element.types.map((type) => type.code) } : narrowed;
+  // A profile that is known says the type as well.
+  const isSaid = element.types.length === 1 && profiles.length > 0 && profiles.every((url) => known.profile(url));
+  const types = element.types.map((type) => type.code);
+  const resources = base.code === 'Resource' && code !== 'Resource' && !isSaid ? { typed: types } : {};
   const isAny =
     'typed' in resources && resources.typed.some((type) => type === 'Resource' || type === 'DomainResource');
   const conforms =

@@ -42,6 +42,8 @@ export function profileIssues(keyword: string, found: readonly unknown[], place:
       return (found as readonly SliceFault[]).map((fault) => wronglySliced(fault, place));
     case 'conforms':
       return [issue('structure', `Meets none of the profiles ${found.join(', ')}`, place.expression)];
+    case 'ways':
+      return [issue('value', `A reference leads otherwise here: ${found.join(', ')}`, `${place.expression}.reference`)];
     case 'targetProfiles':
       return [wrongTarget(found, place)];
     case 'rebound':

@@ -11,15 +11,7 @@ import { contentPath } from '../place.ts';
 import { primitives } from '../primitives.ts';
 import { type ElementForm, type FormType, formsUnder, type JsonSchema } from '../schema.ts';
 import type { Absent, Counted, Extended, Valued } from './cardinality.ts';
-import {
-  bindingsOf,
-  constraintsOf,
-  equalLists,
-  limitsOf,
-  referencesOf,
-  typeProfilesOf,
-  valuesOf,
-} from './element-schema.ts';
+import { bindingsOf, constraintsOf, limitsOf, referencesOf, typeProfilesOf, valuesOf } from './element-schema.ts';
 import type { Known } from './known.ts';
 import { slicesOf } from './slices-schema.ts';
 
@@ -87,7 +79,7 @@ function addElement(object: ObjectSchema, element: ProfileElement, form: Element
     const allowed = types.map(({ type }) => type.code);
     for (const type of left) object.absent.push({ name: type.key, keys: keysOf(type), types: allowed });
   }
-  addCardinality(object, element, form, types);
+  addCardinality(object, element, form);
   for (const type of types) {
     addValue(object, element, form, type, known);
     for (const slice of slicesByType) if (isOfSlice(type, slice)) addValue(object, slice, form, type, known);
@@ -134,9 +126,9 @@ function keysOf({ key, sibling }: FormType): readonly string[] {
 function addCardinality(
   object: ObjectSchema,
   element: ProfileElement,
-  { name, element: base }: ElementForm,
-  types: readonly FormType[],
+  { name, element: base, types }: ElementForm,
 ): void {
+  // A type that is left out is an error of its own: the element is there all the same.
   const keys = types.flatMap(keysOf);
   if (element.min > 0 && base.min === 0) object.needs.push({ name, keys });
   if (base.max > 1 && (element.min > Math.max(base.min, 1) || element.max < base.max)) {
@@ -151,7 +143,7 @@ function addNeedOfSlice(object: ObjectSchema, slice: ProfileElement, types: read
   const name = own.length === 1 && only !== undefined ? only.key : slice.name;
   const keys = own.flatMap(keysOf);
   // The element itself may have no other type left.
-  if (object.needs.some((need) => equalLists(need.keys, keys))) return;
+  if (own.length === types.length && object.needs.some((need) => need.name === slice.name)) return;
   object.needs.push({ name, keys, slice: slice.sliceName ?? name });
 }
 
