@@ -411,7 +411,7 @@ class IntegrationRecord {
     const { organization } = this.#context;
     const role = this.#course.roleOf(therapist);
     const modality = this.#given.concept('modality')?.value;
-    const kinds = modality?.coding ?? [SNOMED.individualPsychotherapy];
+    const kinds = modality?.coding?.map(withoutDescriptor) ?? [SNOMED.individualPsychotherapy];
     const text =
       modality?.text ?? (during ? 'Psychotherapy during the infusion' : 'Individual psychotherapy, KAP integration');
     return {
@@ -480,6 +480,11 @@ class IntegrationRecord {
     };
     return psychotherapyNote(this.#context, note, this.#request.now);
   }
+}
+
+/** The text of a CPT code is the property of the AMA: it is neither kept nor passed on. */
+function withoutDescriptor({ display, ...coding }: Coding): Coding {
+  return coding.system === SYSTEM.cpt || display === undefined ? coding : { ...coding, display };
 }
 
 /** CPT of individual psychotherapy by its minutes (rule R-23); the ranges are those of the code set. */

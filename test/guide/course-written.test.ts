@@ -288,6 +288,20 @@ test.each<[string, Record<string, Parameter>]>([
     },
   ],
   ['held by video', { telehealth: { name: 'telehealth', valueBoolean: true } }],
+  [
+    'of a kind that comes with the text of CPT',
+    {
+      modality: {
+        name: 'modality',
+        valueCodeableConcept: {
+          coding: [
+            { system: SYSTEM.snomed, code: '228557008' },
+            { system: SYSTEM.cpt, code: '90837', display: '(text of the code)' },
+          ],
+        },
+      },
+    },
+  ],
   ['of a kind in words', { modality: { name: 'modality', valueCodeableConcept: { text: 'Somatic therapy' } } }],
 ])('a session that was %s is recorded as the guide describes it', (_case, changes) => {
   const chart = enrolled();
