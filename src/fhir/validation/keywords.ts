@@ -160,9 +160,9 @@ function addInvariantKeywords(ajv: Ajv): void {
     code(cxt: KeywordCxt) {
       const { path, content, keys, warnings = [], sibling } = cxt.schema as BaseConstraints;
       for (const key of keys)
-        holds(cxt, fromRuntime(cxt, 'invariant', path, content, key), [key, path], false, sibling);
+        holds(cxt, calledWith(cxt, fromRuntime(cxt, 'invariant', path, content, key), sibling), [key, path], false);
       for (const key of warnings)
-        holds(cxt, fromRuntime(cxt, 'invariant', path, content, key), [key, path], true, sibling);
+        holds(cxt, calledWith(cxt, fromRuntime(cxt, 'invariant', path, content, key), sibling), [key, path], true);
     },
   });
   ajv.addKeyword({
@@ -170,11 +170,17 @@ function addInvariantKeywords(ajv: Ajv): void {
     schemaType: 'object',
     error: { message: 'does not hold', params: ({ params }) => _`{found: ${params.found}}` },
     code(cxt: KeywordCxt) {
-      const { path, content, id, list, sibling } = cxt.schema as OwnConstraints;
-      for (const { key, severity, expression } of list) {
-        const check = fromRuntime(cxt, 'constraint', path, content, { key, expression });
-        holds(cxt, check, [key, id], severity === 'warning', sibling);
-      }
+      const { path, content, id, list, sibling, valueless } = cxt.schema as OwnConstraints;
+      const all = () => {
+        for (const { key, severity, expression } of list) {
+          const check = fromRuntime(cxt, 'constraint', path, content, { key, expression });
+          const called =
+            valueless === undefined ? calledWith(cxt, check, sibling) : _`${check}(undefined, ${cxt.data})`;
+          holds(cxt, called, [key, id], severity === 'warning');
+        }
+      };
+      if (valueless === undefined) all();
+      else cxt.gen.if(_`${cxt.it.parentData}[${valueless}] === undefined`, all);
     },
   });
 }
@@ -193,19 +199,18 @@ type Constrained = {
 export type OwnConstraints = Constrained & {
   /** Id of the element in the profile. */
   readonly id: string;
+  /** The key of the primitive value beside, where the schema is that of its sibling: asked when there is no value. */
+  readonly valueless?: string;
   readonly list: readonly { readonly key: string; readonly severity: string; readonly expression?: string }[];
 };
 
+function calledWith({ data, it }: KeywordCxt, check: Name, sibling: string | undefined): Code {
+  return sibling === undefined ? _`${check}(${data})` : _`${check}(${data}, ${it.parentData}[${sibling}])`;
+}
+
 /** A check that answers false is broken; undefined: it could not be evaluated, which is worth a warning. */
-function holds(
-  cxt: KeywordCxt,
-  check: Name,
-  found: readonly [key: string, place: string],
-  isWarning: boolean,
-  sibling?: string,
-): void {
-  const { gen, data, it } = cxt;
-  const called = sibling === undefined ? _`${check}(${data})` : _`${check}(${data}, ${it.parentData}[${sibling}])`;
+function holds(cxt: KeywordCxt, called: Code, found: readonly [key: string, place: string], isWarning: boolean): void {
+  const { gen } = cxt;
   const state = stateOf(cxt);
   const evaluated = () => {
     const answer = gen.const('answer', called);

@@ -95,9 +95,8 @@ export class Run {
 
   #add(found: Issue): void {
     if (this.#isFull()) return;
-    const { severity, code, expression } = found;
     this.#said ??= new Set();
-    this.#said.add(`${severity} ${code} ${expression}`);
+    this.#said.add(faultOf(found));
     this.#issues.push(found);
   }
 
@@ -194,7 +193,7 @@ export class Run {
   }
 
   #addOf(profile: string, found: Issue): void {
-    const key = `${found.severity} ${found.code} ${found.expression}`;
+    const key = faultOf(found);
     this.#said ??= new Set();
     if (this.#said.has(key) || this.#said.has(`${key} ${profile} ${found.diagnostics}`) || this.#isFull()) return;
     this.#said.add(`${key} ${profile} ${found.diagnostics}`);
@@ -285,4 +284,9 @@ function* repeatedIds({ contained }: FhirNode, place: string): Generator<Issue> 
     }
     ids.add(value.id);
   }
+}
+
+/** What base R4 and a profile would say twice: the same kind of fault at a place. Constraints there are many. */
+function faultOf({ severity, code, expression, diagnostics }: Issue): string {
+  return `${severity} ${code} ${expression}${code === 'invariant' ? ` ${diagnostics}` : ''}`;
 }

@@ -170,7 +170,9 @@ function addValue(
   if (sibling === undefined) return;
   const beside = contentSchema(element.children, 'Element', known);
   const fixed = element.fixed?.type === type.type.code ? { bare: element.fixed.value } : {};
-  const all = { ...beside, ...fixed };
+  const { constraints } = value as { constraints?: object };
+  const alone = isList || constraints === undefined ? {} : { constraints: { ...constraints, valueless: key } };
+  const all = { ...beside, ...fixed, ...alone };
   if (!isEmpty(all)) object.add(sibling, isList ? { list: all } : all);
   if (isList) return;
   if ('needs' in beside) object.extended.push({ key, sibling });
