@@ -102,7 +102,9 @@ export class ValueSetDigester {
   }
 
   #part(part: ValueSetComposeInclude, above: ReadonlySet<string>): Members {
-    const sets = (part.valueSet ?? []).map((canonical) => this.#members(canonical, above));
+    // A primitive with extensions alone has null in its place.
+    const named = (part.valueSet ?? []).flatMap((canonical: string | null) => canonical ?? []);
+    const sets = named.map((canonical) => this.#members(canonical, above));
     if (part.system !== undefined) sets.push(this.#ofSystem(part));
     const [first, ...others] = sets;
     // Within one include, system and value sets narrow each other (https://hl7.org/fhir/R4/valueset.html#compositions).

@@ -6,14 +6,16 @@ import { join } from 'node:path';
 import type { ElementDefinition, ElementDefinitionType, StructureDefinition } from '@medplum/fhirtypes';
 import { forEachResource } from '../definitions/bundle-entries.ts';
 import { definitionsPackage } from '../definitions/package.ts';
-import { isPublished, withoutVersion } from '../definitions/structure.ts';
+import { isPublished } from '../definitions/structure.ts';
+import { splitCanonical } from '../terminology/resources.ts';
+import { isVersionOf } from './versions.ts';
 
 const FILES = ['profiles-types.json', 'profiles-resources.json', 'profiles-others.json', 'extension-definitions.json'];
 
 let texts: ReadonlyMap<string, string> | undefined;
 
 /**
- * By canonical url, with or without version: R4 has one of each. Elements have no mappings, examples and aliases, and
+ * By canonical url, with or without version: R4 has one of each, and of another version none. Elements have no mappings, examples and aliases, and
  * none that the package adds to R4.
  *
  * The first question reads 48 MB, which takes about a second; some 15 MB are kept.
@@ -21,7 +23,8 @@ let texts: ReadonlyMap<string, string> | undefined;
 export function baseStructures(): (canonical: string) => StructureDefinition | undefined {
   const parsed = new Map<string, StructureDefinition>();
   return (canonical) => {
-    const url = withoutVersion(canonical);
+    const { url, version } = splitCanonical(canonical);
+    if (version !== undefined && !isVersionOfR4(version)) return undefined;
     const known = parsed.get(url);
     if (known !== undefined) return known;
     texts ??= readTexts();
@@ -32,6 +35,13 @@ export function baseStructures(): (canonical: string) => StructureDefinition | u
     return structure;
   };
 }
+
+/** The version of all definitions of R4 is that of R4; `4.0` means the same. */
+export function isVersionOfR4(version: string): boolean {
+  return version === R4_VERSION || isVersionOf(R4_VERSION, version);
+}
+
+const R4_VERSION = '4.0.1';
 
 function readTexts(): Map<string, string> {
   const { folder } = definitionsPackage();

@@ -19,6 +19,12 @@ const RULES: ReadonlySet<unknown> = new Set(['open', 'closed', 'openAtEnd']);
 const DISCRIMINATORS: ReadonlySet<unknown> = new Set(['value', 'pattern', 'type', 'profile', 'exists']);
 const CONTEXTS: ReadonlySet<unknown> = new Set(['element', 'extension', 'fhirpath']);
 const STRENGTHS: ReadonlySet<unknown> = new Set(['required', 'extensible', 'preferred', 'example']);
+/** A url with a scheme; a version is never part of it: https://hl7.org/fhir/R4/references.html#canonical. */
+const URL_FORM = /^[A-Za-z][A-Za-z0-9+.-]*:[^\s|]+$/;
+export const CANONICAL_URL_WORDS = 'url must be a whole address with its scheme, without blanks and without |version';
+
+/** Each may be said once, of one type. */
+const TYPED_VALUES = ['fixed', 'pattern', 'minValue', 'maxValue', 'defaultValue'] as const;
 
 /** Adds what is wrong with the definition itself, and with the elements of `view`; true when nothing is. */
 export function hasShape(definition: StructureDefinition, view: 'snapshot' | 'differential', faults: Faults): boolean {
@@ -30,7 +36,14 @@ export function hasShape(definition: StructureDefinition, view: 'snapshot' | 'di
   } else if (elements.length > MAX_ELEMENTS) {
     faults.add(`.${view}.element`, `has ${elements.length} elements: no more than ${MAX_ELEMENTS} are taken`);
   } else {
-    for (const [at, element] of elements.entries()) elementFaults(element, `.${view}.element[${at}]`, faults);
+    for (const [at, element] of elements.entries()) {
+      const place = `.${view}.element[${at}]`;
+      elementFaults(element, place, faults);
+      if (view === 'snapshot' && isRecord(element) && untoldSlicing(element)) {
+        const words = 'it has neither a discriminator nor a description: say how the slices are told apart';
+        faults.add(`${place}.slicing`, words, String(element.id ?? element.path));
+      }
+    }
     idFaults(elements, view, faults);
   }
   return faults.issues.length === before;
@@ -40,6 +53,7 @@ function topFaults(definition: StructureDefinition, faults: Faults): void {
   for (const name of ['url', 'name', 'type'] as const) {
     if (!isText(definition[name])) faults.add(`.${name}`, `${name} is required`);
   }
+  if (isText(definition.url) && !isCanonicalUrl(definition.url)) faults.add('.url', CANONICAL_URL_WORDS);
   if (!KINDS.has(definition.kind)) {
     faults.add('.kind', 'kind must be resource, complex-type or primitive-type: logical models validate no resource');
   }
@@ -87,6 +101,12 @@ function elementFaults(element: unknown, place: string, faults: Faults): void {
     !(isText(element.contentReference) && /#./.test(element.contentReference))
   ) {
     fault('.contentReference', 'contentReference must be # and the id of an element');
+  }
+  for (const prefix of TYPED_VALUES) {
+    const said = Object.keys(element).filter(
+      (key) => key.startsWith(prefix) && /^[A-Z]/.test(key.slice(prefix.length)),
+    );
+    if (said.length > 1) fault(`.${prefix}`, `${said.join(' and ')} exclude each other: leave all but one out`);
   }
   partFaults(element as Partial<ElementDefinition>, fault);
   listFaults(element, fault);
@@ -149,6 +169,12 @@ function slicingFaults(slicing: unknown, fault: (step: string, words: string) =>
   }
 }
 
+/** Constraint eld-1. A differential may leave both to the parent. */
+function untoldSlicing({ slicing }: Readonly<Record<string, unknown>>): boolean {
+  if (!isRecord(slicing) || isText(slicing.description)) return false;
+  return !Array.isArray(slicing.discriminator) || slicing.discriminator.length === 0;
+}
+
 function idFaults(elements: readonly unknown[], view: string, faults: Faults): void {
   const seen = new Set<string>();
   for (const [at, element] of elements.entries()) {
@@ -159,6 +185,11 @@ function idFaults(elements: readonly unknown[], view: string, faults: Faults): v
     }
     seen.add(id);
   }
+}
+
+/** A definition of another form is found under no canonical. */
+export function isCanonicalUrl(url: string): boolean {
+  return URL_FORM.test(url);
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

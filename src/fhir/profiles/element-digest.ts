@@ -63,7 +63,8 @@ function typedEntry(name: 'fixed' | 'pattern' | 'minValue' | 'maxValue', element
 }
 
 function typeOf(type: ElementDefinitionType, path: string, ofType: string, kind: string): ProfileType {
-  const { profile = [], targetProfile = [], aggregation, versioning } = type;
+  const { aggregation, versioning } = type;
+  const [profile, targetProfile] = [textsOf(type.profile), textsOf(type.targetProfile)];
   return {
     code: publishedTypeCode(type, path, ofType, kind),
     ...(profile.length === 0 ? {} : { profiles: profile }),
@@ -71,6 +72,11 @@ function typeOf(type: ElementDefinitionType, path: string, ofType: string, kind:
     ...(aggregation === undefined ? {} : { aggregation }),
     ...(versioning === undefined ? {} : { versioning }),
   };
+}
+
+/** A primitive with extensions alone has null in its place. */
+function textsOf(list: readonly (string | null)[] = []): string[] {
+  return list.flatMap((each) => each ?? []);
 }
 
 /** Base types start with a capital letter, the profiles that R4 publishes under the same address do not. */

@@ -9,10 +9,12 @@ import type { ElementDefinition, Resource, StructureDefinition } from '@medplum/
 import type { ValueSetDigest } from '../definitions/value-sets.ts';
 import type { Definitions } from '../definitions.ts';
 import { Failure, type Issue, issue } from '../failure.ts';
+import { splitCanonical } from '../terminology/resources.ts';
+import { createValidator } from '../validation/validator.ts';
 import { baseFaults } from './base-faults.ts';
-import { baseStructures } from './base-structures.ts';
+import { baseStructures, isVersionOfR4 } from './base-structures.ts';
 import { boundValueSets } from './bindings.ts';
-import { hasShape } from './definition-shape.ts';
+import { CANONICAL_URL_WORDS, hasShape, isCanonicalUrl } from './definition-shape.ts';
 import { Editions } from './editions.ts';
 import { Faults } from './faults.ts';
 import type { Profile, ProfileElement } from './model.ts';
@@ -22,7 +24,7 @@ import { profileOf, withoutProse } from './profile.ts';
 import { isLeftOut } from './published-errata.ts';
 import { type ProfileSource, type Profiles, profilesOf } from './registry.ts';
 import { withSnapshot } from './snapshot.ts';
-import { digestValueSets } from './value-sets.ts';
+import { digestValueSets, isTerminology } from './value-sets.ts';
 
 export type LoadContext = {
   readonly definitions: Definitions;
@@ -49,7 +51,7 @@ export type DigestedPackage = {
   readonly absent: readonly string[];
   /** Canonicals that its profiles name and that nobody here has: those parts are not checked. */
   readonly unresolved: readonly string[];
-  /** Definitions that are no profiles, and why they are passed over. */
+  /** Definitions that are no profiles, files that are no definitions, and why they are passed over. */
   readonly passedOver: readonly string[];
 };
 
@@ -63,10 +65,18 @@ export function digestPackages(packages: readonly FhirPackage[], context: LoadCo
     editions.structure(canonical) ?? context.definition(canonical) ?? base(canonical);
   const sources = packages.map((one) => {
     context.progress?.(`reading the profiles of ${one.name}#${one.version}`);
-    const passedOver: string[] = [];
+    const passedOver = (one.otherFiles ?? []).map((file) => `${file}: no resource of FHIR`);
     const profiles = profilesIn(one, { context, editions, parents, issues, passedOver, packages });
     return { one, passedOver, source: sourceOf(one, profiles) };
   });
+  const read = profilesOf(
+    sources.map(({ source }) => source),
+    context.known,
+  );
+  for (const { profiles } of sources.map(({ source }) => source)) {
+    for (const profile of profiles) issues.push(...baseFaults(profile, context.definitions, read));
+  }
+  issues.push(...terminologyFaults(packages, context));
   refuse(issues);
   const digested = sources.map(({ one, passedOver, source }) => {
     context.progress?.(`reading the value sets of ${one.name}#${one.version}`);
@@ -148,13 +158,26 @@ function noProfile(
 }
 
 function profileIn(definition: StructureDefinition, one: FhirPackage, own: Editions, reading: Reading): Profile {
-  const { context, parents } = reading;
+  const { parents } = reading;
   refuseShape(definition);
   parentFaults(definition, one, reading);
   const complete = definition.snapshot === undefined ? withSnapshot(definition, parents) : definition;
-  const profile = profileOf(pinned(complete, own));
-  refuse(baseFaults(profile, context.definitions));
-  return profile;
+  return profileOf(pinned(complete, own));
+}
+
+/** What is wrong with the code systems and value sets by R4: whoever reads them further relies on their form. */
+function terminologyFaults(packages: readonly FhirPackage[], { definitions }: LoadContext): Issue[] {
+  const { validate } = createValidator(definitions);
+  return packages
+    .flatMap(({ resources }) => resources)
+    .filter(isTerminology)
+    .flatMap((resource) => {
+      const { resourceType, url }: { resourceType: string; url?: unknown } = resource;
+      const name = typeof url === 'string' ? url : `a ${resourceType} without url`;
+      const faults = validate(resource).map((each) => ({ ...each, diagnostics: `${name}: ${each.diagnostics}` }));
+      if (faults.length > 0 || typeof url !== 'string' || isCanonicalUrl(url)) return faults;
+      return [issue('value', `${name}: ${CANONICAL_URL_WORDS}`, `${resourceType}.url`)];
+    });
 }
 
 /** It may be any JSON so far. */
@@ -183,6 +206,10 @@ function parentFaults(definition: StructureDefinition, one: FhirPackage, reading
     if (typeof base !== 'string') break;
     const parent: StructureDefinition | undefined = editions.structure(base) ?? context.definition(base);
     const isKnown = parent !== undefined || isKnownHere(base, context);
+    if (!isKnown && context.definitions.structure(base) !== undefined) {
+      const words = `its parent ${base} is of another release than R4: leave the version out, or take |4.0.1`;
+      refuse([fault(definition, words)]);
+    }
     const absent = absentDependencies(one, packages, context);
     if (!isKnown && (definition.snapshot === undefined || absent.length === 0)) {
       const hint = absent.length === 0 ? '' : ` (it depends on ${absent.join(', ')}, which are not here)`;
@@ -199,8 +226,11 @@ function fault({ url }: StructureDefinition, words: string): Issue {
   return issue('business-rule', `${url}: ${words}`, 'StructureDefinition.baseDefinition');
 }
 
-function isKnownHere(canonical: string, { definitions, known }: LoadContext): boolean {
-  return definitions.structure(canonical) !== undefined || known.profile(canonical) !== undefined;
+/** R4's types in its own version, and profiles. */
+function isKnownHere(canonical: string, { definitions, known }: Pick<LoadContext, 'definitions' | 'known'>): boolean {
+  const { version } = splitCanonical(canonical);
+  const isOfR4 = version === undefined || isVersionOfR4(version);
+  return (isOfR4 && definitions.structure(canonical) !== undefined) || known.profile(canonical) !== undefined;
 }
 
 /** What comes with the service itself. */
@@ -283,9 +313,7 @@ function unresolvedIn(profiles: readonly Profile[], all: Profiles, definitions: 
     named.add(base);
     collectNamed(root, named);
   }
-  return [...named]
-    .filter((each) => all.profile(each) === undefined && definitions.structure(each) === undefined)
-    .sort();
+  return [...named].filter((each) => !isKnownHere(each, { definitions, known: all })).sort();
 }
 
 function collectNamed({ types, children, slices }: ProfileElement, named: Set<string>): void {

@@ -34,12 +34,15 @@ export type FhirPackage = {
   /** Definitions, those with a url of their own: StructureDefinition, ValueSet, … */
   readonly resources: readonly Resource[];
   readonly examples: readonly Resource[];
+  /** JSON files beside the definitions that are no resources, such as those that tools leave there. */
+  readonly otherFiles?: readonly string[];
 };
 
 /**
  * Reads a package from its bytes, or as they come.
  *
- * Files in `package/` and in its folders of examples are read; all others are passed over, `.index.json` too.
+ * Files in `package/` and in its folders of examples are read; all others are passed over, `.index.json` too, and JSON
+ * that is no resource, such as the lock files of some tools.
  *
  * @throws Failure `invalid` naming the file that is damaged, or what package.json lacks; `business-rule` for a package
  * of another release than R4; `too-large` beyond a limit
@@ -48,6 +51,7 @@ export async function readPackage(bytes: Buffer | Readable): Promise<FhirPackage
   let manifest: Manifest | undefined;
   const resources: Resource[] = [];
   const examples: Resource[] = [];
+  const otherFiles: string[] = [];
   const limits = { unpackedBytes: MAX_UNPACKED_BYTES, files: MAX_PACKAGE_FILES, headerBytes: MAX_NAME_BYTES };
   for await (const { name, content } of tarFiles(unpacked(bytes), isRead, limits)) {
     const file = withoutRoot(name);
@@ -57,18 +61,20 @@ export async function readPackage(bytes: Buffer | Readable): Promise<FhirPackage
     } else if (isRecord(value) && typeof value.resourceType === 'string') {
       const isDefinition = EXAMPLE.test(file) ? false : isCanonicalType(value.resourceType);
       (isDefinition ? resources : examples).push(value as unknown as Resource);
-    } else if (!EXAMPLE.test(file)) {
+    } else if (isNamedAsDefinition(file)) {
       throw new Failure('invalid', issue('structure', `${file} has no resourceType: it is no resource of FHIR`));
+    } else if (!EXAMPLE.test(file)) {
+      otherFiles.push(file);
     }
   }
   if (manifest === undefined) {
     const words = 'The archive has no package/package.json: it is no FHIR package. Take the .tgz file of the guide';
     throw new Failure('invalid', issue('required', words));
   }
-  return { ...manifest, resources, examples };
+  return { ...manifest, resources, examples, ...(otherFiles.length === 0 ? {} : { otherFiles }) };
 }
 
-type Manifest = Omit<FhirPackage, 'resources' | 'examples'>;
+type Manifest = Omit<FhirPackage, 'resources' | 'examples' | 'otherFiles'>;
 
 const MANIFEST = 'package/package.json';
 /** Definitions are directly in `package`; the folders beside them hold pictures, pages and other forms of the same. */
@@ -78,6 +84,12 @@ const EXAMPLE = /^package\/examples?\/[^/.][^/]*\.json$/;
 function isRead(name: string): boolean {
   const file = withoutRoot(name);
   return file === MANIFEST || DEFINITION.test(file) || EXAMPLE.test(file);
+}
+
+/** `package/ValueSet-colours.json`: what is in it was meant to be one. */
+function isNamedAsDefinition(file: string): boolean {
+  const [, type] = /^package\/([A-Za-z]+)-[^/]*$/.exec(file) ?? [];
+  return type !== undefined && isCanonicalType(type);
 }
 
 /** Some writers start names with `./`. */

@@ -26,7 +26,7 @@ export function digestValueSets(
   return wanted.map((canonical) => digester.digest(canonical));
 }
 
-function isTerminology(resource: Resource): resource is CodeSystem | ValueSet {
+export function isTerminology(resource: Resource): resource is CodeSystem | ValueSet {
   return resource.resourceType === 'CodeSystem' || resource.resourceType === 'ValueSet';
 }
 

@@ -1,4 +1,6 @@
 import { gzipSync } from 'node:zlib';
+import type { Resource } from '@medplum/fhirtypes';
+import { type FhirPackage, readPackage } from '../../../src/fhir/profiles/package.ts';
 
 export type ArchiveFile = {
   readonly name: string;
@@ -47,4 +49,13 @@ function blocksOf({ name, content = '', type = '0', size }: ArchiveFile): Buffer
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   return [header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)];
+}
+
+/** A package with these, as it is after it was packed and read. */
+export function packageOf(resources: readonly Resource[], manifest: Partial<FhirPackage> = {}): Promise<FhirPackage> {
+  const files = resources.map((each, at) => ({
+    name: `package/${each.resourceType}-${at}.json`,
+    content: JSON.stringify(each),
+  }));
+  return readPackage(packageWith(files, manifest));
 }

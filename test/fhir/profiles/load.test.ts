@@ -3,22 +3,16 @@ import fc from 'fast-check';
 import { loadDefinitions } from '../../../src/fhir/definitions.ts';
 import { Failure, issue } from '../../../src/fhir/failure.ts';
 import { digestPackages, type LoadContext, packSource, unpackSource } from '../../../src/fhir/profiles/load.ts';
-import { type FhirPackage, readPackage } from '../../../src/fhir/profiles/package.ts';
+import type { FhirPackage } from '../../../src/fhir/profiles/package.ts';
 import { profilesOf } from '../../../src/fhir/profiles/registry.ts';
 import { shippedProfiles } from '../../../src/fhir/profiles/shipped.ts';
 import { withSnapshot } from '../../../src/fhir/profiles/snapshot.ts';
-import { fileOf, packageWith } from './archive.ts';
+import { packageOf } from './archive.ts';
 import { type Change, elementAt, OURS, parentsOf, profileOn, R4, refusal } from './definition.ts';
 import { wildDefinitions } from './wild-definition.ts';
 
 const parents = parentsOf();
 const context: LoadContext = { definitions: loadDefinitions(), known: shippedProfiles(), definition: () => undefined };
-
-/** A package with these, as it is after it was packed and read. */
-function packageOf(resources: readonly Resource[], manifest: Partial<FhirPackage> = {}): Promise<FhirPackage> {
-  const files = resources.map((each, at) => ({ ...fileOf(each), name: `package/${each.resourceType}-${at}.json` }));
-  return readPackage(packageWith(files, manifest));
-}
 
 const patientProfile = (changes: readonly Change[] = [], over: Partial<StructureDefinition> = {}) =>
   profileOn('Patient', changes, { url: `${OURS}/my-patient`, ...over });

@@ -59,6 +59,17 @@ describe('a package', () => {
     );
   });
 
+  test('may have files of tools beside its definitions, which are told of', async () => {
+    const files = ['ig-r4', 'fhirpkg.lock'].map((name) => ({ name: `package/${name}.json`, content: '{"a":[]}' }));
+    const read = await readPackage(
+      packageWith([...files, { name: 'package/ValueSet-vs.json', content: JSON.stringify(valueSet) }]),
+    );
+    expect(read).toMatchObject({
+      resources: [valueSet],
+      otherFiles: ['package/ig-r4.json', 'package/fhirpkg.lock.json'],
+    });
+  });
+
   test('keeps the digits of its numbers', async () => {
     const content =
       '{"resourceType":"ValueSet","url":"https://example.org/vs","extension":[{"url":"x","valueDecimal":1.50}]}';
@@ -125,9 +136,9 @@ describe('what is refused', () => {
       /^package\/ValueSet-vs\.json: .*nested deeper/,
     ],
     [
-      'a file that is no resource',
-      packageWith([{ name: 'package/thing.json', content: '[]' }]),
-      /package\/thing\.json has no resourceType/,
+      'a definition that is no resource',
+      packageWith([{ name: 'package/ValueSet-thing.json', content: '[]' }]),
+      /package\/ValueSet-thing\.json has no resourceType/,
     ],
     ['a link', packageWith([{ name: 'package/A.json', type: '2' }]), /The package has a link/],
     ['a hard link', packageWith([{ name: 'package/A.json', type: '1' }]), /The package has a link/],
