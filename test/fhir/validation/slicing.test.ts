@@ -1,5 +1,16 @@
 import type { ElementDefinition, StructureDefinition } from '@medplum/fhirtypes';
-import { checker, definitionOf, extensionOf, type Json, TEST, valueSet } from './profiled.ts';
+import type { Issue } from '../../../src/fhir/failure.ts';
+import { compileProfile } from '../../../src/fhir/validation/profile/profile-checks.ts';
+import {
+  checker,
+  definitionOf,
+  definitions,
+  extensionOf,
+  type Json,
+  profilesFrom,
+  TEST,
+  valueSet,
+} from './profiled.ts';
 
 type Element = Partial<ElementDefinition>;
 type DiscriminatorType = 'value' | 'pattern' | 'type' | 'exists' | 'profile';
@@ -191,6 +202,12 @@ function areOfSlice(
   const found = findings(make(item));
   expect(found.length).toBeLessThanOrEqual(1);
   return found.length === 1;
+}
+
+function faults(...sources: StructureDefinition[]): readonly Issue[] {
+  const profiles = profilesFrom(sources);
+  const profile = profiles.profile(sources[0]?.url ?? '');
+  return profile === undefined ? [] : compileProfile(profile, profiles, definitions);
 }
 
 const twice = (item: Json) => observation([item, item]);
@@ -393,6 +410,123 @@ describe('discriminators', () => {
     ],
   ])('%s', (_what, definitions, make, item, expected) => {
     expect(areOfSlice(definitions, make, item)).toBe(expected);
+  });
+
+  test.each<[string, StructureDefinition, Json, string[]]>([
+    [
+      'a pattern on the slice itself',
+      sliced('Patient', 'Patient.identifier', by('value', 'system', 'closed'), [], {
+        patternIdentifier: { system: 'u' },
+      }),
+      identifiers({ system: 'u', value: '1' }),
+      ['structure Patient.identifier'],
+    ],
+    [
+      'a pattern on the slice itself, of something else',
+      sliced('Patient', 'Patient.identifier', by('value', 'system'), [], { patternIdentifier: { system: 'u' } }),
+      identifiers({ system: 'v', value: '1' }),
+      [],
+    ],
+    [
+      'a pattern above the path',
+      sliced(
+        'Observation',
+        C,
+        {
+          discriminator: [
+            { type: 'value', path: 'code.coding.code' },
+            { type: 'value', path: 'code.coding.system' },
+          ],
+          rules: 'open',
+        },
+        [{ path: `${C}.code`, patternCodeableConcept: code('a') }],
+      ),
+      twice({
+        code: {
+          coding: [
+            { system: 't', code: 'z' },
+            { system: 's', code: 'a' },
+          ],
+        },
+      }),
+      ['structure Observation.component'],
+    ],
+    [
+      'a pattern above the path with two items, of which one is there',
+      sliced('Observation', C, by('value', 'code.coding.code'), [
+        { path: `${C}.code`, patternCodeableConcept: { coding: [{ code: 'a' }, { code: 'b' }] } },
+      ]),
+      twice(part('a')),
+      [],
+    ],
+    [
+      'two discriminators and a pattern of both',
+      sliced(
+        'Patient',
+        'Patient.telecom',
+        {
+          discriminator: [
+            { type: 'value', path: 'system' },
+            { type: 'value', path: 'use' },
+          ],
+          rules: 'open',
+        },
+        [],
+        { patternContactPoint: { system: 'phone', use: 'work' } },
+      ),
+      { resourceType: 'Patient', telecom: [1, 2].map(() => ({ system: 'phone', use: 'work', value: '1' })) },
+      ['structure Patient.telecom'],
+    ],
+  ])('value: %s', (_what, definition, resource, expected) => {
+    expect(checker([definition]).findings(resource)).toEqual(expected);
+    expect(faults(definition)).toEqual([]);
+  });
+
+  test('value: in the resource of an entry, by the profile that the slice gives it', () => {
+    const coded = definitionOf('coded', 'Observation', {
+      elements: [{ path: 'Observation.code', patternCodeableConcept: code('a') }],
+    });
+    const profile = sliced('Bundle', 'Bundle.entry', by('value', 'resource.code'), [
+      { path: 'Bundle.entry.resource', min: 1, type: [{ code: 'Observation', profile: [`${TEST}coded`] }] },
+    ]);
+    const entries = (name: string): Json => ({
+      resourceType: 'Bundle',
+      type: 'collection',
+      entry: [1, 2].map(() => ({ resource: { ...observation([]), code: code(name) } })),
+    });
+    const { findings } = checker([profile, coded]);
+    expect(findings(entries('a'))).toEqual(['structure Bundle.entry']);
+    expect(findings(entries('b'))).toEqual([]);
+    expect(faults(profile, coded)).toEqual([]);
+  });
+
+  test.each<[string, StructureDefinition]>([
+    [
+      'a path that no element has',
+      sliced('Patient', 'Patient.name', by('value', 'colour'), [], { patternHumanName: { use: 'old' } }),
+    ],
+    ['a path that is no path', sliced('Patient', 'Patient.name', by('value', "where(use = 'old').family"), [], {})],
+    [
+      'slices of a closed list that nobody can tell',
+      sliced('Patient', 'Patient.name', by('value', 'use', 'closed'), [{ path: 'Patient.name.family', min: 1 }]),
+    ],
+    [
+      'a fixed value that is none',
+      definitionOf('p', 'Patient', { elements: [{ path: 'Patient.birthDate', fixedDate: 'yesterday' }] }),
+    ],
+    [
+      'an expression that cannot be read',
+      definitionOf('p', 'Patient', {
+        elements: [
+          {
+            path: 'Patient.name',
+            constraint: [{ key: 't-1', severity: 'error', human: 'x', expression: 'family.(((' }],
+          },
+        ],
+      }),
+    ],
+  ])('%s makes a definition useless', (_what, definition) => {
+    expect(faults(definition)).toHaveLength(1);
   });
 
   test('value: a required binding', () => {

@@ -13,8 +13,19 @@ import { type ElementForm, formsUnder } from '../schema.ts';
 import type { Known } from './known.ts';
 import type { Match } from './matcher.ts';
 
-/** Elements of profiles that all speak of one place, and what may stand below it by definition. */
-type Place = { readonly elements: readonly ProfileElement[]; readonly path: string | undefined };
+/**
+ * Elements of profiles that all speak of one place, what may stand below it by definition, and what fixed values and
+ * patterns further up say of it.
+ */
+type Place = {
+  readonly elements: readonly ProfileElement[];
+  readonly path: string | undefined;
+  readonly said: readonly Said[];
+  /** The value set that R4 itself requires there: it tells no slice from another. */
+  readonly boundAnyway?: string;
+};
+
+type Said = { readonly fixed: unknown } | { readonly pattern: unknown };
 
 type Step =
   | { readonly name: string; readonly type?: string }
@@ -32,14 +43,12 @@ export function matchOf(
   if (extension !== undefined) return { keys: ['url'], match: { fixed: extension } };
   const matches: Match[] = [];
   for (const { type, path: steps } of discriminators) {
-    const place = { elements: withTypeProfiles([slice], known), path };
+    const place = { elements: withTypeProfiles([slice], known), path, said: [] };
     const match = stepsOf(steps) === undefined ? undefined : matchAlong(stepsOf(steps) ?? [], place, type, known);
     if (match === undefined) return undefined;
     if (match !== true) matches.push(match);
   }
-  const [first] = matches;
-  if (first === undefined) return undefined;
-  return matches.length === 1 ? first : { all: matches };
+  return both(matches);
 }
 
 /** Why a discriminator can tell nothing of what stands at `path`; undefined where it may. */
@@ -51,10 +60,10 @@ export function discriminatorFault(
 ): string | undefined {
   const steps = text.length > MAX_PATH ? undefined : stepsOf(text);
   if (steps === undefined) return 'is none of the paths that R4 allows there';
-  let place: Place = { elements: [element], path };
+  let place: Place = { elements: [element, ...element.slices], path, said: [] };
   for (const step of steps) {
-    if ('extension' in step) place = { elements: [], path: 'Extension' };
-    else if ('resolve' in step) place = { elements: [], path: undefined };
+    if ('extension' in step) place = { elements: [], path: 'Extension', said: [] };
+    else if ('resolve' in step) place = { elements: [], path: undefined, said: [] };
     if (!('name' in step)) continue;
     // Below a choice, or a resource of any type, there may be anything.
     if (place.path === undefined) return undefined;
@@ -110,9 +119,16 @@ function matchAlong(
   const below = placeBelow(place, step, known);
   if (below === undefined) return undefined;
   if (rest.length === 0 && (type === 'exists' || isLeftOut(below.elements))) return existence(below);
-  const match = matchAlong(rest, below, type, known);
-  if (match === undefined) return rest.length === 0 ? existence(below) : undefined;
-  return { keys: below.keys, match };
+  // Of a list in a pattern, each item may be met by another one.
+  const matches = (below.said.length > 1 ? below.said.map((said) => [said]) : [below.said]).map((said) =>
+    matchAlong(rest, { ...below, said }, type, known),
+  );
+  if (matches.includes(undefined)) return rest.length === 0 ? existence(below) : undefined;
+  return both(matches.map((match) => ({ keys: below.keys, match: match ?? true })));
+}
+
+function both(matches: readonly Match[]): Match | undefined {
+  return matches.length > 1 ? { all: matches } : matches[0];
 }
 
 type PlaceBelow = Place & { readonly keys: readonly string[] };
@@ -127,7 +143,7 @@ function placeBelow(place: Place, step: { name: string; type?: string }, known: 
   const children = place.elements.flatMap((element) => element.children).filter(({ name }) => name === form.name);
   const wanted =
     step.type ?? (form.name === step.name ? undefined : form.types.find(({ key }) => key === step.name)?.type.code);
-  const codes = new Set(children.flatMap(({ types }) => types.map(({ code }) => code)));
+  const codes = new Set(children.flatMap(typesOf));
   const types = form.types.filter(({ type: { code } }) =>
     wanted === undefined ? isAmong(code, codes, form) : code === wanted,
   );
@@ -136,8 +152,50 @@ function placeBelow(place: Place, step: { name: string; type?: string }, known: 
   return {
     elements,
     keys: types.flatMap(({ key, sibling }) => (sibling === undefined ? [key] : [key, sibling])),
-    path: types.length === 1 && only !== undefined ? contentPath(form, only.type) : undefined,
+    path: types.length === 1 && only !== undefined ? pathOf(contentPath(form, only.type), codes) : undefined,
+    ...boundAnyway(form),
+    said: saidBelow(
+      place,
+      types.map(({ key }) => key),
+    ),
   };
+}
+
+function boundAnyway({ element: { binding } }: ElementForm): { boundAnyway?: string } {
+  return binding?.strength === 'required' && binding.valueSet !== undefined ? { boundAnyway: binding.valueSet } : {};
+}
+
+/** A fixed value or a pattern has one type, whatever the element allows. */
+function typesOf({ types, fixed, pattern }: ProfileElement): readonly string[] {
+  const said = fixed ?? pattern;
+  return said === undefined ? types.map(({ code }) => code) : [said.type];
+}
+
+/** Below a resource of any type there may be anything; a slice may say which type it is. */
+function pathOf(path: string, codes: ReadonlySet<string>): string | undefined {
+  if (path !== 'Resource') return path;
+  const [only] = codes;
+  return codes.size === 1 && only !== 'Resource' && only !== 'DomainResource' ? only : undefined;
+}
+
+function saidBelow({ elements, said }: Place, keys: readonly string[]): Said[] {
+  const here = [...said, ...elements.flatMap(saidBy)];
+  return here.flatMap((one): Said[] => {
+    const isFixed = 'fixed' in one;
+    const value = isFixed ? one.fixed : one.pattern;
+    if (typeof value !== 'object' || value === null) return [];
+    const key = keys.find((name) => name in value);
+    const part: unknown = key === undefined ? undefined : (value as Record<string, unknown>)[key];
+    const parts: readonly unknown[] = Array.isArray(part) ? part : part === undefined ? [] : [part];
+    return parts.map((item) => (isFixed ? { fixed: item } : { pattern: item }));
+  });
+}
+
+function saidBy({ fixed, pattern }: ProfileElement): Said[] {
+  return [
+    ...(fixed === undefined ? [] : [{ fixed: fixed.value }]),
+    ...(pattern === undefined ? [] : [{ pattern: pattern.value }]),
+  ];
 }
 
 function isAmong(code: string, codes: ReadonlySet<string>, { types }: ElementForm): boolean {
@@ -190,28 +248,25 @@ function isLeftOut(elements: readonly ProfileElement[]): boolean {
   return elements.some(({ max }) => max === 0);
 }
 
-function existence({ elements, keys }: PlaceBelow): Match | undefined {
+function existence({ elements, keys, said }: PlaceBelow): Match | undefined {
   if (isLeftOut(elements)) return { not: { keys, match: true } };
-  return elements.some(({ min }) => min > 0) ? { keys, match: true } : undefined;
+  return said.length > 0 || elements.some(({ min }) => min > 0) ? { keys, match: true } : undefined;
 }
 
 /** Discriminators name few levels; a definition that says more is compared at these. */
 const MAX_LEVELS = 6;
 
-function valueMatch({ elements, path }: Place, known: Known, levels: number): Match | undefined {
-  const matches: Match[] = [];
-  for (const element of elements) {
-    if (element.fixed !== undefined) matches.push({ fixed: element.fixed.value });
-    if (element.pattern !== undefined) matches.push({ pattern: element.pattern.value });
-  }
+function valueMatch({ elements, path, said, boundAnyway }: Place, known: Known, levels: number): Match | undefined {
+  const matches: Match[] = [...said, ...elements.flatMap(saidBy)];
   if (matches.length === 0) {
     for (const { binding } of elements) {
-      if (binding?.strength === 'required' && binding.valueSet !== undefined) matches.push({ bound: binding.valueSet });
+      if (binding?.strength !== 'required' || binding.valueSet === undefined) continue;
+      if (withoutVersion(binding.valueSet) !== boundAnyway) matches.push({ bound: binding.valueSet });
     }
   }
   if (levels > 0 && path !== undefined) {
     for (const form of formsUnder(path, known.definitions)) {
-      const below = placeBelow({ elements, path }, { name: form.name }, known);
+      const below = placeBelow({ elements, path, said: [] }, { name: form.name }, known);
       if (below === undefined || !isSaid(below.elements)) continue;
       const match = valueMatch(below, known, levels - 1);
       if (match === undefined) continue;
@@ -221,9 +276,7 @@ function valueMatch({ elements, path }: Place, known: Known, levels: number): Ma
       matches.push(mayBeAbsent ? { any: [isThere, { not: { keys, match: true } }] } : isThere);
     }
   }
-  const [first] = matches;
-  if (first === undefined) return undefined;
-  return matches.length === 1 ? first : { all: matches };
+  return both(matches);
 }
 
 /** The binding of an element below is nothing that slices are told by, unless the path itself leads there. */
@@ -248,7 +301,12 @@ function matchTarget(
   const matches = targets.flatMap((target): Match[] => {
     const profile = known.profile(target);
     const path = typeOfTarget(target, known);
-    const match = matchAlong(rest, { elements: profile === undefined ? [] : [profile.root], path }, type, known);
+    const match = matchAlong(
+      rest,
+      { elements: profile === undefined ? [] : [profile.root], path, said: [] },
+      type,
+      known,
+    );
     return match === undefined || match === true ? [] : [match];
   });
   const [first] = matches;
@@ -280,6 +338,6 @@ function matchExtension(
   }
   const profile = known.profile(url);
   const elements = [...withTypeProfiles(slices, known), ...(profile === undefined ? [] : [profile.root])];
-  const match = matchAlong(rest, { elements, path: 'Extension' }, type, known);
+  const match = matchAlong(rest, { elements, path: 'Extension', said: [] }, type, known);
   return match === undefined ? undefined : { extension: url, match };
 }

@@ -109,13 +109,14 @@ export function equalLists(left: readonly string[], right: readonly string[] | u
 
 /**
  * @param content what the value is: a type, or the path of a backbone element
- * @param sibling the key of what stands beside a primitive value
+ * @param sibling the key of what stands beside a primitive value, or beside the list of such values
  */
 export function constraintsOf(
   { id, path, constraints }: ProfileElement,
   content: string,
   inherited: readonly ConstraintDigest[],
   sibling?: string,
+  inList = false,
 ): JsonSchema {
   const keys = new Set(inherited.map(({ key }) => key));
   const own = constraints.filter(({ key }) => !keys.has(key));
@@ -125,5 +126,6 @@ export function constraintsOf(
     severity,
     ...(expression === undefined ? {} : { expression }),
   }));
-  return { constraints: { path, content, id, list, ...(sibling === undefined ? {} : { sibling }) } };
+  const beside = sibling === undefined ? {} : { sibling, ...(inList ? { inList } : {}) };
+  return { constraints: { path, content, id, list, ...beside } };
 }

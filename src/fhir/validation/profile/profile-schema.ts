@@ -171,7 +171,7 @@ function addValue(
   const beside = contentSchema(element.children, 'Element', known);
   const fixed = element.fixed?.type === type.type.code ? { bare: element.fixed.value } : {};
   const { constraints } = value as { constraints?: object };
-  const alone = isList || constraints === undefined ? {} : { constraints: { ...constraints, valueless: key } };
+  const alone = constraints === undefined ? {} : { constraints: { ...constraints, valueless: key } };
   const all = { ...beside, ...fixed, ...alone };
   if (!isEmpty(all)) object.add(sibling, isList ? { list: all } : all);
   if (isList) return;
@@ -200,7 +200,7 @@ export function valueSchema(element: ProfileElement, form: ElementForm, type: Fo
     ...bindingsOf(element, form, code),
     ...(own === undefined ? {} : referencesOf(own, type.type)),
     ...(own === undefined ? {} : typeProfilesOf(element, own, type.type, known)),
-    ...constraintsOf(element, path, inherited(form, path, known.definitions), type.sibling),
+    ...constraintsOf(element, path, inherited(form, path, known.definitions), type.sibling, form.element.max > 1),
     ...(isPrimitive || code === 'Resource' ? {} : contentSchema(element.children, path, known)),
   };
 }
