@@ -42,22 +42,26 @@ export function checkExamples(
   validator: Validator,
   progress: (words: string) => void = () => {},
 ): ReadonlyMap<string, readonly ExampleResult[]> {
-  const urls = new Map(
-    ofType(source, 'StructureDefinition').map(({ resource }) => [resource.id ?? '', resource.url ?? '']),
+  // An extension is checked wherever it stands; its examples are resources that carry it.
+  const asked = new Map(
+    ofType(source, 'StructureDefinition').map(({ resource: { id = '', url = '', type } }) => [
+      id,
+      type === 'Extension' ? [] : [url],
+    ]),
   );
   let done = 0;
   return new Map(
     [...source.examples.values()].map(({ profile, examples }) => {
       done++;
       progress(`examples of ${profile} (${done} of ${source.examples.size})`);
-      return [profile, examples.map((example) => resultOf(example, urls.get(profile), validator))];
+      return [profile, examples.map((example) => resultOf(example, asked.get(profile), validator))];
     }),
   );
 }
 
-function resultOf(example: Example, url: string | undefined, validator: Validator): ExampleResult {
-  if (url === undefined) return { example, issues: [], faults: ['no profile has the name of this folder'] };
-  const all = validator.check(example.resource, { profiles: [url], warnings: true });
+function resultOf(example: Example, profiles: readonly string[] | undefined, validator: Validator): ExampleResult {
+  if (profiles === undefined) return { example, issues: [], faults: ['no profile has the name of this folder'] };
+  const all = validator.check(example.resource, { profiles, warnings: true });
   const wanted = promisedBy(example.promise);
   const ofWarnings = new Set(wanted.filter((key) => key.startsWith('warning ')));
   const issues = all.filter((one) => one.severity === 'error' || ofWarnings.has(keyOf(one)));
