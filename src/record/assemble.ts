@@ -3,6 +3,7 @@ import type { Resource } from '@medplum/fhirtypes';
 import { Failure, issue } from '../fhir/failure.ts';
 import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import type { Draft, RecordParts } from './drafts.ts';
+import { refuseDefinition } from './profile-rules.ts';
 import {
   type MadeProvenance,
   type MadeVersion,
@@ -115,12 +116,15 @@ function versionOf(
   parts: RecordParts,
   one: Settled,
   rids: Iterator<string>,
-  { history }: TellingContext,
+  { history, packages }: TellingContext,
   now: Date,
 ): NewVersion | undefined {
   if (one.keep) return undefined;
-  if (one.draft.method === 'DELETE') return deletion(one, now);
-  const version = nextVersion(parts, one, rids, now);
+  const { draft, id } = one;
+  const version = draft.method === 'DELETE' ? deletion(one, now) : nextVersion(parts, one, rids, now);
+  if (version !== undefined && packages === undefined) {
+    refuseDefinition(parts.profiles.current(), draft.type, id, draft.place);
+  }
   return version === undefined || history === undefined ? version : asHistory(one, version);
 }
 

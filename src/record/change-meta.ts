@@ -13,6 +13,7 @@ import { labelled } from '../kap/labels.ts';
 import { type ProfileSet, withoutVersion } from './clinic-profiles.ts';
 import { errorsIn, type RecordParts } from './drafts.ts';
 import type { MetaChange } from './meta-change.ts';
+import { refuseDefinition } from './profile-rules.ts';
 import type { WriteContext } from './record.ts';
 import { addDifference, SearchColumns } from './search-rows.ts';
 import { type CurrentRow, OtherProfiles, type RecordStore, type UnitOfWork } from './store.ts';
@@ -60,6 +61,7 @@ async function inUnit(
   context: WriteContext,
 ): Promise<Meta> {
   const { type, id, version } = request;
+  refuseDefinition(set, type, id, request.place);
   const [, [current]] = await Promise.all([unit.lockPatients([], [{ type, id }]), unit.lockCurrent([{ type, id }])]);
   const content = await contentOf(unit, request, current);
   const resource = parseJson(content) as Resource;

@@ -8,7 +8,14 @@
  */
 import type { ProfileSource, Profiles } from '../fhir/profiles/registry.ts';
 import type { Validator } from '../fhir/validation/validator.ts';
-import type { ProfileStore, StoredPackage, StoredPolicy, StoredProfiles, Strictness } from './packages.ts';
+import {
+  type ProfileStore,
+  packageKey,
+  type StoredPackage,
+  type StoredPolicy,
+  type StoredProfiles,
+  type Strictness,
+} from './packages.ts';
 
 /** Validation with our own guide and some packages. */
 export type CompiledProfiles = {
@@ -40,6 +47,8 @@ export type ProfileSet = CompiledProfiles & {
   readonly generation: string;
   readonly packages: readonly StoredPackage[];
   readonly policies: readonly StoredPolicy[];
+  /** The package, as `name#version`, that a resource ('Type/id') is a definition of. */
+  packageOf(reference: string): string | undefined;
   /** @param profile canonical, with or without version */
   strictnessOf(profile: string): Strictness;
 };
@@ -115,11 +124,15 @@ class Gone extends Error {
 }
 
 function setOf(stored: StoredProfiles, compiled: CompiledProfiles, { isOwn }: ProfileCompiler): ProfileSet {
+  const definitions = new Map(
+    stored.packages.flatMap((one) => one.resources.map((reference) => [reference, packageKey(one)] as const)),
+  );
   const said = new Map(stored.policies.map(({ profile, strictness }) => [profile, strictness]));
   return {
     ...compiled,
     ...stored,
     compiled,
+    packageOf: (reference) => definitions.get(reference),
     strictnessOf: (profile) => said.get(withoutVersion(profile)) ?? (isOwn(profile) ? 'reject' : 'warn'),
   };
 }

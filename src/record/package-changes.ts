@@ -70,7 +70,7 @@ export async function addPackages(
       await write(
         parts,
         requests,
-        { ...context, leniency },
+        { ...context, leniency, packages: true },
         {
           async before(unit) {
             const now = await unit.lockPackages();
@@ -115,22 +115,27 @@ export async function removePackage(parts: RecordParts, key: string, context: By
     const [type = '', id = ''] = reference.split('/');
     return { method: 'DELETE', type, id, place: type, alone: true };
   });
-  await write(parts, requests, context, {
-    async before(unit) {
-      const now = await unit.lockPackages();
-      loadedPackage(now, key);
-      const needing = now.filter(({ needs }) => needs.includes(key)).map(packageKey);
-      if (needing.length > 0) {
-        const diagnostics = `${needing.join(', ')} builds upon ${key}: remove that first`;
-        throw new Failure('conflict', issue('conflict', diagnostics));
-      }
+  await write(
+    parts,
+    requests,
+    { ...context, packages: true },
+    {
+      async before(unit) {
+        const now = await unit.lockPackages();
+        loadedPackage(now, key);
+        const needing = now.filter(({ needs }) => needs.includes(key)).map(packageKey);
+        if (needing.length > 0) {
+          const diagnostics = `${needing.join(', ')} builds upon ${key}: remove that first`;
+          throw new Failure('conflict', issue('conflict', diagnostics));
+        }
+      },
+      async after(unit) {
+        const [name = '', version = ''] = key.split('#');
+        await unit.removePackage(name, version, onlyIn(set, key));
+        await tell(unit, parts, context, 'D', key, 'profiles removed');
+      },
     },
-    async after(unit) {
-      const [name = '', version = ''] = key.split('#');
-      await unit.removePackage(name, version, onlyIn(set, key));
-      await tell(unit, parts, context, 'D', key, 'profiles removed');
-    },
-  });
+  );
   return { package: key, effect: 'removed', definitions: resources.length };
 }
 

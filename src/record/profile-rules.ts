@@ -5,7 +5,7 @@
  * held to a profile as the clinic's policy says: refused, taken with a warning, or taken and tagged.
  */
 import type { Coding, Resource } from '@medplum/fhirtypes';
-import type { Issue } from '../fhir/failure.ts';
+import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { keepDigits } from '../fhir/json.ts';
 import { SYSTEM } from '../kap/codes.ts';
 import type { ProfileSet } from './clinic-profiles.ts';
@@ -39,6 +39,21 @@ export function refusedByProfiles(
     if (found.length > 0) leniency.deviates({ request: draft.request, strictness, issues: found });
   }
   return of('reject');
+}
+
+/** A refusal that holds as long as the package is loaded. */
+export class DefinitionOfPackage extends Failure {}
+
+/**
+ * What is read of a package is what is enforced: its definitions come and go with it.
+ *
+ * @throws DefinitionOfPackage
+ */
+export function refuseDefinition(set: ProfileSet, type: string, id: string, place: string): void {
+  const key = set.packageOf(`${type}/${id}`);
+  if (key === undefined) return;
+  const diagnostics = `${type}/${id} is a definition of ${key} and cannot be changed: kap-bridge profiles remove ${key}`;
+  throw new DefinitionOfPackage('business-rule', issue('business-rule', diagnostics, place));
 }
 
 function isMark({ system, code }: Coding): boolean {

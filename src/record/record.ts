@@ -158,6 +158,8 @@ export type WriteContext = AuditContext & {
   readonly provenance?: string;
   /** Absent: whatever does not meet a profile that it claims is refused. */
   readonly leniency?: Leniency;
+  /** It loads or removes packages, whose definitions nothing else may change. */
+  readonly packages?: true;
   /** It brings history from elsewhere: EHRs are not told, and nothing that was written here is overwritten (decision 0083). */
   readonly history?: true;
 };

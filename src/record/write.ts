@@ -26,6 +26,7 @@ import { evaluateCourses } from './courses.ts';
 import { type Draft, type Prepared, prepare, prepareAgain, type RecordParts } from './drafts.ts';
 import { linkEntries, missingReferences } from './links.ts';
 import { applyPatches } from './patched.ts';
+import { DefinitionOfPackage } from './profile-rules.ts';
 import { type TellingContext, telling } from './provenance.ts';
 import type { WriteContext, WriteRequest, WriteResult } from './record.ts';
 import { type CurrentRow, OtherProfiles, type UnitOfWork } from './store.ts';
@@ -56,9 +57,11 @@ export async function write(
       parts.committed();
       return results;
     } catch (error) {
-      if (!(error instanceof OtherProfiles)) throw error;
+      if (!(error instanceof OtherProfiles) && !(error instanceof DefinitionOfPackage)) throw error;
+      const latest = await parts.profiles.latest();
+      if (error instanceof DefinitionOfPackage && latest === prepared.set) throw error;
       if (left === 1) throw unsettled(error);
-      prepared = prepareAgain(prepared, await parts.profiles.latest(), context.leniency);
+      prepared = prepareAgain(prepared, latest, context.leniency);
     }
   }
 }

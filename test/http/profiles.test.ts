@@ -269,6 +269,22 @@ test('the definitions are resources of the clinic: searched by url and version, 
   expect(events.map(({ entity }) => entity?.[0]?.what?.identifier?.value)).toContain('test.clinic#1.0.0');
 });
 
+test('a definition of a package is not changed through the API: what is read is what is enforced', async () => {
+  const { text } = await caller.get(`/fhir/StructureDefinition?url=${WARD_PATIENT}`);
+  const [entry] = (JSON.parse(text) as Bundle<Resource>).entry ?? [];
+  const definition = entry?.resource as Resource;
+  const path = `StructureDefinition/${definition.id}`;
+  const changed = await put(path, { ...definition, status: 'retired' });
+  expect(changed).toMatchObject({ status: 422, issues: ['error business-rule StructureDefinition'] });
+  expect(changed.text).toContain('test.clinic#1.0.0');
+  expect((await caller.delete(`/fhir/${path}`)).status).toBe(422);
+  expect((await caller.delete(`/fhir/StructureDefinition?url=${WARD_PATIENT}`)).status).toBe(422);
+  const meta = { resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta: { tag: [{ code: 'x' }] } }] };
+  expect((await post(`${path}/$meta-add`, meta)).status).toBe(422);
+  expect((await put(path, definition)).status).toBe(200); // says the same
+  expect((await caller.get(`/fhir/${path}`)).headers.etag).toBe('W/"1"');
+});
+
 test('a claim of a profile that is not known here is taken, and $validate says that it was not checked', async () => {
   const foreign = { resourceType: 'Patient', meta: { profile: ['http://example.org/StructureDefinition/foreign'] } };
   expect((await post('Patient', foreign)).status).toBe(201);
