@@ -54,7 +54,7 @@ export type ValueSet = {
   readonly enumerable: boolean;
   /** True when a part of it could not be found: then nothing can be refused. */
   readonly unknown: boolean;
-  /** All listed codes, of whatever system. */
+  /** All listed codes, of whatever system; `has` takes a code in any case where its system does not mind that. */
   readonly codes: ReadonlySet<string>;
   /** Whether a Coding may be in the set; true when that cannot be known. */
   allows(system: string | undefined, code: string): boolean;
@@ -66,7 +66,7 @@ export type DefinitionsOptions = {
 };
 
 /** Raise when the form or the making of the digest changes. */
-const DIGEST_FORMAT = 5;
+const DIGEST_FORMAT = 6;
 
 /** Reads R4: about 30 ms with a digest on disk, about 1 s without. */
 export function loadDefinitions(options: DefinitionsOptions = {}): Definitions {
@@ -165,17 +165,35 @@ function lazyValueSet(digest: ValueSetDigest): () => ValueSet {
   };
 }
 
-export function valueSetOf({ url, codes, open, except = {}, unknown }: ValueSetDigest): ValueSet {
-  const systems = new Map(Object.entries(codes).map(([system, list]) => [system, new Set(list)]));
-  const leftOut = new Map(Object.entries(except).map(([system, list]) => [system, new Set(list)]));
+export function valueSetOf({ url, codes, open, except = {}, unknown, anyCase = [] }: ValueSetDigest): ValueSet {
+  const setOf = ([system, list]: readonly [string, readonly string[]]) =>
+    [system, anyCase.includes(system) ? new AnyCase(list, list) : new Set(list)] as const;
+  const systems = new Map(Object.entries(codes).map(setOf));
+  const leftOut = new Map(Object.entries(except).map(setOf));
   const openSystems = new Set(open);
   const isOpenTo = (system: string, code: string) => openSystems.has(system) && leftOut.get(system)?.has(code) !== true;
+  const all = Object.values(codes).flat();
+  const inAnyCase = anyCase.flatMap((system) => codes[system] ?? []);
   return {
     url,
     enumerable: !unknown && open.length === 0,
     unknown,
-    codes: new Set(Object.values(codes).flat()),
+    codes: inAnyCase.length > 0 ? new AnyCase(all, inAnyCase) : new Set(all),
     allows: (system, code) =>
       unknown || (system !== undefined && (isOpenTo(system, code) || systems.get(system)?.has(code) === true)),
   };
+}
+
+/** Codes of which some are of a system with `caseSensitive` false: asked for in any case, listed as they are written. */
+class AnyCase extends Set<string> {
+  readonly #folded: ReadonlySet<string>;
+
+  constructor(codes: readonly string[], inAnyCase: readonly string[]) {
+    super(codes);
+    this.#folded = new Set(inAnyCase.map((code) => code.toLowerCase()));
+  }
+
+  override has(code: string): boolean {
+    return super.has(code) || this.#folded.has(code.toLowerCase());
+  }
 }

@@ -21,6 +21,8 @@ export type ValueSetDigest = {
   readonly open: readonly string[];
   readonly except?: Readonly<Record<string, readonly string[]>>;
   readonly unknown: boolean;
+  /** Systems of which a code is the same in whatever case; their codes are as the system writes them. */
+  readonly anyCase?: readonly string[];
 };
 
 /** Where definitions are found, by url: that version, or the newest where none is named. */
@@ -51,13 +53,27 @@ export class ValueSetDigester {
 
   digest(canonical: string): ValueSetDigest {
     const { codes, open, except, unknown } = this.#members(canonical, new Set());
+    const anyCase = [...new Set([...codes.keys(), ...except.keys()])].filter((system) => this.#isAnyCase(system));
     return {
       url: canonical,
       codes: asLists(codes),
       open: [...open],
       ...(except.size === 0 ? {} : { except: asLists(except) }),
       unknown,
+      ...(anyCase.length === 0 ? {} : { anyCase }),
     };
+  }
+
+  #isAnyCase(system: string): boolean {
+    return this.#lookup.codeSystem(system, undefined)?.caseSensitive === false;
+  }
+
+  /** Sets are compared code by code, so a system that does not mind the case has one way of writing each. */
+  #asWritten(system: string, version: string | undefined, codes: Iterable<string>): ReadonlySet<string> {
+    const all = new Set(codes);
+    if (!this.#isAnyCase(system)) return all;
+    const index = this.#completeSystem(system, version);
+    return new Set([...all].map((code) => index?.concept(code)?.code ?? code.toLowerCase()));
   }
 
   #members(canonical: string, above: ReadonlySet<string>): Members {
@@ -91,7 +107,7 @@ export class ValueSetDigester {
   #defined({ compose, expansion }: ValueSet, above: ReadonlySet<string>): Members {
     const composed = compose?.include === undefined ? UNKNOWN : this.#composed(compose, above);
     if (!composed.unknown && composed.open.size === 0) return composed;
-    return expandedCodes(expansion) ?? composed;
+    return this.#expanded(expansion) ?? composed;
   }
 
   #composed(compose: NonNullable<ValueSet['compose']>, above: ReadonlySet<string>): Members {
@@ -115,7 +131,10 @@ export class ValueSetDigester {
     const { concept, filter = [] } = part;
     // US Core 7.0.0 has a system with its version behind a bar, as only a canonical may.
     const { url: system, version = part.version } = splitCanonical(part.system ?? '');
-    if (concept !== undefined) return listed(system, new Set(concept.flatMap(({ code }) => code ?? [])));
+    if (concept !== undefined) {
+      const codes = concept.flatMap(({ code }) => code ?? []);
+      return listed(system, this.#asWritten(system, version, codes));
+    }
     const index = this.#completeSystem(system, version);
     const passes = index === undefined ? undefined : testOf(filter, index);
     if (index === undefined || passes === undefined) return { ...nothing(), open: new Set([system]) };
@@ -127,6 +146,21 @@ export class ValueSetDigester {
     if (grammarOf(system) !== undefined) return undefined;
     const resource = this.#lookup.codeSystem(system, version);
     return resource?.content === 'complete' ? indexOf(resource) : undefined;
+  }
+
+  /** Undefined without an expansion that is whole. */
+  #expanded(expansion: ValueSet['expansion']): Members | undefined {
+    if (expansion === undefined || !isWhole(expansion)) return undefined;
+    const codes = new Map<string, string[]>();
+    for (const { system, code, abstract } of entriesOf(expansion)) {
+      // A heading without a code, or a code that is no choice.
+      if (system === undefined || code === undefined || abstract === true) continue;
+      const known = codes.get(system) ?? [];
+      known.push(code);
+      codes.set(system, known);
+    }
+    const asWritten = [...codes].map(([system, all]) => [system, this.#asWritten(system, undefined, all)] as const);
+    return { ...nothing(), codes: new Map(asWritten) };
   }
 
   #activeOnly(members: Members): Members {
@@ -258,17 +292,4 @@ function sizeOf({ codes, except }: Members): number {
 
 function asLists(codes: CodesBySystem): Record<string, readonly string[]> {
   return Object.fromEntries([...codes].map(([system, all]) => [system, [...all]]));
-}
-
-/** Undefined without an expansion that is whole. */
-function expandedCodes(expansion: ValueSet['expansion']): Members | undefined {
-  if (expansion === undefined || !isWhole(expansion)) return undefined;
-  const codes = new Map<string, Set<string>>();
-  for (const { system, code, abstract } of entriesOf(expansion)) {
-    // A heading without a code, or a code that is no choice.
-    if (system === undefined || code === undefined || abstract === true) continue;
-    const known = codes.get(system) ?? new Set();
-    codes.set(system, known.add(code));
-  }
-  return { ...nothing(), codes };
 }

@@ -22,7 +22,7 @@ import { type ProfileSource, type Profiles, profilesOf } from './registry.ts';
 import { digestValueSets } from './value-sets.ts';
 
 /** Raise when the form or the making of the digests changes. */
-const FORMAT = 4;
+const FORMAT = 5;
 
 const GUIDE = join(import.meta.dirname, '..', '..', '..', 'fhir-profiles');
 const PUBLISHED_FILES = ['profiles-others.json', 'extension-definitions.json'];

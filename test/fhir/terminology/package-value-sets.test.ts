@@ -253,3 +253,52 @@ test('languages are a grammar: no list of them is whole', () => {
   const [languages] = digestValueSets(['http://hl7.org/fhir/ValueSet/all-languages'], []);
   expect(languages).toMatchObject({ codes: {}, open: ['urn:ietf:bcp:47'] });
 });
+
+describe('codes of a system with caseSensitive false', () => {
+  const SHOUTED = 'https://test.example/CodeSystem/shouted';
+  const shouted: CodeSystem = {
+    resourceType: 'CodeSystem',
+    url: SHOUTED,
+    status: 'active',
+    content: 'complete',
+    caseSensitive: false,
+    concept: [{ code: 'Red' }, { code: 'BLUE' }, { code: 'green' }],
+  };
+  const allowed = (valueSet: ValueSet, ...others: Resource[]) => {
+    const found = valueSetOf(digest(valueSet, shouted, ...others));
+    return ['red', 'RED', 'Blue', 'Green', 'pink'].filter((code) => found.allows(SHOUTED, code));
+  };
+
+  test.each<[string, ValueSetComposeInclude[], ValueSetComposeInclude[], string[]]>([
+    ['the whole system', [{ system: SHOUTED }], [], ['red', 'RED', 'Blue', 'Green']],
+    ['a list', [{ system: SHOUTED, concept: [{ code: 'rED' }] }], [], ['red', 'RED']],
+    [
+      'what is left out in another case',
+      [{ system: SHOUTED }],
+      [{ system: SHOUTED, concept: [{ code: 'RED' }] }],
+      ['Blue', 'Green'],
+    ],
+  ])('are allowed in any case: %s', (_what, include, exclude, codes) => {
+    expect(allowed(setOf(include, exclude.length === 0 ? undefined : exclude))).toEqual(codes);
+  });
+
+  test('are the same in sets that narrow each other', () => {
+    const other = setOf([{ system: SHOUTED, concept: [{ code: 'blue' }] }], undefined, { url: `${X}/other` });
+    const both = setOf([{ system: SHOUTED, concept: [{ code: 'Blue' }, { code: 'red' }], valueSet: [`${X}/other`] }]);
+    expect(allowed(both, other)).toEqual(['Blue']);
+  });
+
+  test('are the same in an expansion', () => {
+    const expansion = { timestamp: '2026-01-01', contains: [{ system: SHOUTED, code: 'red' }] };
+    expect(allowed({ ...setOf([]), compose: undefined as never, expansion })).toEqual(['red', 'RED']);
+  });
+
+  test('lend that to no other system of the set', () => {
+    const mixed = valueSetOf(digest(setOf([{ system: SHOUTED }, { system: COLOURS }]), shouted));
+    expect([mixed.allows(COLOURS, 'NAVY'), mixed.codes.has('NAVY'), mixed.codes.has('GREEN')]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+  });
+});
