@@ -158,11 +158,11 @@ function addInvariantKeywords(ajv: Ajv): void {
     schemaType: 'object',
     error: { message: 'does not hold', params: ({ params }) => _`{found: ${params.found}}` },
     code(cxt: KeywordCxt) {
-      const { path, content, keys, warnings = [], sibling } = cxt.schema as BaseConstraints;
+      const { path, content, keys, warnings = [], ...where } = cxt.schema as BaseConstraints;
       for (const key of keys)
-        holds(cxt, calledWith(cxt, fromRuntime(cxt, 'invariant', path, content, key), sibling), [key, path], false);
+        holds(cxt, calledWith(cxt, fromRuntime(cxt, 'invariant', path, content, key), where), [key, path], false);
       for (const key of warnings)
-        holds(cxt, calledWith(cxt, fromRuntime(cxt, 'invariant', path, content, key), sibling), [key, path], true);
+        holds(cxt, calledWith(cxt, fromRuntime(cxt, 'invariant', path, content, key), where), [key, path], true);
     },
   });
   ajv.addKeyword({
@@ -170,17 +170,16 @@ function addInvariantKeywords(ajv: Ajv): void {
     schemaType: 'object',
     error: { message: 'does not hold', params: ({ params }) => _`{found: ${params.found}}` },
     code(cxt: KeywordCxt) {
-      const { path, content, id, list, sibling, valueless } = cxt.schema as OwnConstraints;
+      const { path, content, id, list, valueless, ...where } = cxt.schema as OwnConstraints;
       const all = () => {
         for (const { key, severity, expression } of list) {
           const check = fromRuntime(cxt, 'constraint', path, content, { key, expression });
-          const called =
-            valueless === undefined ? calledWith(cxt, check, sibling) : _`${check}(undefined, ${cxt.data})`;
+          const called = valueless === undefined ? calledWith(cxt, check, where) : _`${check}(undefined, ${cxt.data})`;
           holds(cxt, called, [key, id], severity === 'warning');
         }
       };
       if (valueless === undefined) all();
-      else cxt.gen.if(_`${cxt.it.parentData}[${valueless}] === undefined`, all);
+      else cxt.gen.if(_`${besideOf(cxt, valueless, where.inList)} === undefined`, all);
     },
   });
 }
@@ -192,8 +191,10 @@ type Constrained = {
   readonly path: string;
   /** What the value is: a type, or the path of a backbone element. */
   readonly content: string;
-  /** The key of what stands beside a primitive value. */
+  /** The key of what stands beside a primitive value, or beside the list of such values. */
   readonly sibling?: string;
+  /** The value is an item of a list. */
+  readonly inList?: boolean;
 };
 
 export type OwnConstraints = Constrained & {
@@ -204,8 +205,16 @@ export type OwnConstraints = Constrained & {
   readonly list: readonly { readonly key: string; readonly severity: string; readonly expression?: string }[];
 };
 
-function calledWith({ data, it }: KeywordCxt, check: Name, sibling: string | undefined): Code {
-  return sibling === undefined ? _`${check}(${data})` : _`${check}(${data}, ${it.parentData}[${sibling}])`;
+function calledWith(cxt: KeywordCxt, check: Name, { sibling, inList }: Pick<Constrained, 'sibling' | 'inList'>): Code {
+  if (sibling === undefined) return _`${check}(${cxt.data})`;
+  return _`${check}(${cxt.data}, ${besideOf(cxt, sibling, inList)})`;
+}
+
+/** What stands under the other key of the same element: of an item, at its place in the other list. */
+function besideOf({ it }: KeywordCxt, key: string, inList = false): Code {
+  const owner = it.dataNames[it.dataLevel - 2];
+  if (!inList || owner === undefined) return _`${it.parentData}[${key}]`;
+  return _`${owner}[${key}]?.[${it.parentDataProperty}]`;
 }
 
 /** A check that answers false is broken; undefined: it could not be evaluated, which is worth a warning. */

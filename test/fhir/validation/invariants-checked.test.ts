@@ -68,6 +68,27 @@ test('a constraint on a primitive sees its value and its extensions', () => {
   ]);
 });
 
+test('a constraint on each of several primitives sees the extensions beside it', () => {
+  const { findings } = checker([
+    definitionOf('one', 'Patient', {
+      elements: [
+        { path: 'Patient.name.given', constraint: [error('t-1', "hasValue() or extension('http://reason').exists()")] },
+      ],
+    }),
+  ]);
+  const reason = (url: string) => ({ extension: [{ url, valueCode: 'unknown' }] });
+  const named = (name: Json) => findings({ resourceType: 'Patient', name: [name] });
+  expect(named({ given: ['a', null, 'b'], _given: [null, reason('http://reason'), null] })).toEqual([]);
+  expect(named({ given: ['a', null], _given: [null, reason('http://other')] })).toEqual([
+    'invariant Patient.name[0].given[1]',
+  ]);
+  expect(named({ _given: [reason('http://reason')] })).toEqual([]);
+  expect(named({ _given: [reason('http://reason'), reason('http://other')] })).toEqual([
+    'invariant Patient.name[0].given[1]',
+  ]);
+  expect(named({ given: 'a', _given: { x: 1 } })).not.toEqual([]);
+});
+
 test('a constraint on a choice is asked of the type that is there', () => {
   const { findings } = checker([
     definitionOf('one', 'Observation', {
