@@ -24,12 +24,21 @@ export function besides(entries: Iterable<Entry>): Beside {
     made ??= indexOf(entries);
     return made;
   };
+  // One resource asks many times.
+  let lastFrom: string | undefined;
+  let lastBase: string | undefined;
+  const baseOf = (from: string | undefined) => {
+    if (from === lastFrom) return lastBase;
+    lastFrom = from;
+    lastBase = from === undefined ? undefined : RESTFUL.exec(withoutHistory(from))?.[1];
+    return lastBase;
+  };
   return {
     find(reference, from) {
       const url = withoutHistory(reference);
       const { byUrl, byTypeAndId } = index();
       if (!RELATIVE.test(url)) return byUrl.get(url);
-      const base = from === undefined ? undefined : RESTFUL.exec(withoutHistory(from))?.[1];
+      const base = baseOf(from);
       // Of a resource on a server, a relative reference means that server, and nothing with the same id elsewhere.
       return base === undefined ? (byTypeAndId.get(url) ?? undefined) : byUrl.get(base + url);
     },
