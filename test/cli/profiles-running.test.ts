@@ -29,12 +29,12 @@ beforeAll(async () => {
   base = `http://127.0.0.1:${port}`;
   service = startCommand(['start'], { ...environment, KAP_LOG_LEVEL: 'debug' });
   end = ended(service);
-  for (let left = 600; (await ask('/readyz').catch(() => undefined))?.status !== 200; left -= 1) {
-    if (left === 0 || service.exitCode !== null) throw new Error('the service does not start');
+  while ((await ask('/readyz').catch(() => undefined))?.status !== 200) {
+    if (service.exitCode !== null) throw new Error(`the service ended: ${(await end).err}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   token = (await command(['token', '--scope', 'system/*.cruds'], environment)).out.trim();
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   service?.kill('SIGTERM');
   await end;
@@ -94,7 +94,7 @@ test('each process holds resources to a package from the moment it is loaded, an
     expect((await fromAll('/fhir/metadata')).some(({ body }) => body.includes(WARD_PATIENT))).toBe(false);
     expect(JSON.parse((await ask(`/fhir/StructureDefinition?url=${WARD_PATIENT}`)).body)).toMatchObject({ total: 0 });
   }
-}, 60_000);
+}, 120_000);
 
 test('requests are answered while a package is loaded, each by the whole of it or by nothing of it', async () => {
   const path = join(folder, 'ward.tgz');
@@ -119,7 +119,7 @@ test('requests are answered while a package is loaded, each by the whole of it o
         .sort(),
     ).toEqual(['Patient.extension', 'Patient.identifier']);
   }
-}, 60_000);
+}, 120_000);
 
 test('history is imported beside the service under the policy that holds then', async () => {
   const file = join(folder, 'history.ndjson');
@@ -137,4 +137,4 @@ test('history is imported beside the service under the policy that holds then', 
   const refused = await command(['import', file], environment);
   expect(refused.code).toBe(4);
   expect(refused.out).toMatch(/history\.ndjson:1 +error +Patient\.identifier/);
-}, 60_000);
+}, 120_000);

@@ -69,7 +69,7 @@ test('a package is loaded, listed and removed, and its definitions come and go w
   expect(await rows("select 1 from audit_event where subtype = '110131'")).toHaveLength(2);
   expect(await rows("select 1 from resource where type = 'Provenance'")).toHaveLength(2);
   expect(await kap('profiles', 'add', path)).toMatchObject({ code: 0 });
-}, 60_000);
+}, 120_000);
 
 test('the same package twice changes nothing, other content under its name is refused', async () => {
   const path = file('ward.tgz', ward());
@@ -80,7 +80,7 @@ test('the same package twice changes nothing, other content under its name is re
   const other = await kap('profiles', 'add', file('other.tgz', ward('1.0.0', [BIRTH_DATE])));
   expect(other).toMatchObject({ code: 4, out: '', err: expect.stringContaining('from another file') });
   expect(await rows('select * from resource_version order by rid, version')).toEqual(before);
-}, 60_000);
+}, 120_000);
 
 test('definitions without ids are named by their urls', async () => {
   const files = Object.entries(wardFiles()).map(([name, { id: _id, ...definition }]: [string, { id?: string }]) => [
@@ -95,7 +95,7 @@ test('definitions without ids are named by their urls', async () => {
   expect((await living()).map(({ id }) => id)).toContainEqual(
     expect.stringMatching(/^ward-patient-1\.0\.0-[0-9a-f]{12}$/),
   );
-}, 60_000);
+}, 120_000);
 
 test('two versions lie side by side, and what builds upon a package keeps it from being removed', async () => {
   const dependent = packageOf({
@@ -125,7 +125,7 @@ test('two versions lie side by side, and what builds upon a package keeps it fro
   expect(await kap('profiles', 'remove', 'test.clinic#2.0.0')).toMatchObject({ code: 0 });
   const unnamed = await kap('profiles', 'remove', 'test.clinic');
   expect(unnamed).toMatchObject({ code: 3, err: expect.stringContaining('test.clinic#1.0.0') });
-}, 60_000);
+}, 120_000);
 
 test('a policy is set, shown and taken back; it goes with the last package that has the profile', async () => {
   await kap('profiles', 'add', file('ward.tgz', ward()));
@@ -146,7 +146,7 @@ test('a policy is set, shown and taken back; it goes with the last package that 
     code: 2,
     err: expect.stringContaining('reject, warn, tag or default'),
   });
-}, 60_000);
+}, 120_000);
 
 test('a broken package is refused with the reason, and nothing of any file is loaded', async () => {
   const nowhere = ward('1.0.0', [{ id: 'Patient.colour', path: 'Patient.colour', min: 1 }]);
@@ -155,7 +155,7 @@ test('a broken package is refused with the reason, and nothing of any file is lo
   expect(refused.err).not.toContain('    at ');
   expect(await rows('select * from profile_package')).toEqual([]);
   expect(await living()).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test('a package that another version of the service has stored is told, and can be removed and added again', async () => {
   const path = file('ward.tgz', ward());
@@ -166,7 +166,7 @@ test('a package that another version of the service has stored is told, and can 
   expect((await kap('profiles', 'list')).out).toMatch(/^test\.clinic#1\.0\.0 +0 +5/m);
   expect(await kap('profiles', 'remove', 'test.clinic#1.0.0')).toMatchObject({ code: 0 });
   expect(await kap('profiles', 'add', path)).toMatchObject({ code: 0 });
-}, 60_000);
+}, 120_000);
 
 test('a file that is not there, a folder, and packages that differ under one name are refused', async () => {
   const one = file('one.tgz', ward());
@@ -177,7 +177,7 @@ test('a file that is not there, a folder, and packages that differ under one nam
   expect(await kap('profiles', 'add')).toMatchObject({ code: 2 });
   expect(await kap('profiles', 'remove', 'nobody#1.0.0')).toMatchObject({ code: 3 });
   expect(await kap('profiles', 'list', '--clinic', 'elsewhere')).toMatchObject({ code: 3 });
-}, 60_000);
+}, 120_000);
 
 test('of several who load the same package at once one loads it, and the others find it loaded', async () => {
   const path = file('ward.tgz', ward());
@@ -186,7 +186,7 @@ test('of several who load the same package at once one loads it, and the others 
   const effects = ends.map(({ out }) => JSON.parse(out).packages[0].effect as string).sort();
   expect(effects).toEqual(['added', 'unchanged', 'unchanged']);
   expect(await rows('select * from profile_package')).toHaveLength(1);
-}, 60_000);
+}, 120_000);
 
 withPackages(
   'both versions of US Core are loaded side by side, every definition of them',
