@@ -1,11 +1,12 @@
 /** `kap-bridge profiles add`: files read, digested and compiled before anything is stored. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import type { CodeSystem, ImplementationGuide, Resource, StructureDefinition, ValueSet } from '@medplum/fhirtypes';
+import type { ImplementationGuide, Resource, StructureDefinition } from '@medplum/fhirtypes';
 import type { Definitions } from '../fhir/definitions.ts';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
-import { type AddedPackage, type DigestedPackage, digestPackages, packSource } from '../fhir/profiles/load.ts';
+import type { AddedPackage } from '../fhir/profiles/dependencies.ts';
+import { type DigestedPackage, digestPackages, packSource } from '../fhir/profiles/load.ts';
 import { type FhirPackage, MAX_PACKED_BYTES, readPackage } from '../fhir/profiles/package.ts';
 import { type ProfileSource, profilesOf } from '../fhir/profiles/registry.ts';
 import { shippedProfiles } from '../fhir/profiles/shipped.ts';
@@ -201,16 +202,12 @@ async function definitionsOf(loaded: readonly StoredPackage[], store: RecordStor
       if (each.resourceType !== 'StructureDefinition') continue;
       for (const key of [`${each.url}|${each.version}`, each.url]) if (!structures.has(key)) structures.set(key, each);
     }
-    packages.push({ name, version, terminology: found.filter(isTerminology) });
+    packages.push({ name, version, resources: found });
   }
   return { structures, packages };
 }
 
 const READ_BEFORE: ReadonlySet<string> = new Set(['StructureDefinition', 'CodeSystem', 'ValueSet']);
-
-function isTerminology(resource: Resource): resource is CodeSystem | ValueSet {
-  return resource.resourceType === 'CodeSystem' || resource.resourceType === 'ValueSet';
-}
 
 function neededBy({ dependencies }: Given, present: readonly { name: string; version: string }[]): string[] {
   return Object.entries(dependencies).flatMap(([name, version]) =>

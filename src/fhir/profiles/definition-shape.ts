@@ -41,7 +41,7 @@ export function hasShape(definition: StructureDefinition, view: 'snapshot' | 'di
       elementFaults(element, place, faults);
       if (view === 'snapshot' && isRecord(element) && untoldSlicing(element)) {
         const words = 'it has neither a discriminator nor a description: say how the slices are told apart';
-        faults.add(`${place}.slicing`, words, String(element.id ?? element.path));
+        faults.add(`${place}.slicing`, words, isText(element.id) ? element.id : undefined);
       }
     }
     idFaults(elements, view, faults);

@@ -5,7 +5,7 @@
  * All or nothing: what is broken in any definition refuses all packages that are added together, with every reason.
  * What a package needs of others that are not here is noted where its own definitions say enough without them.
  */
-import type { ElementDefinition, Resource, StructureDefinition } from '@medplum/fhirtypes';
+import type { ElementDefinition, StructureDefinition } from '@medplum/fhirtypes';
 import type { ValueSetDigest } from '../definitions/value-sets.ts';
 import type { Definitions } from '../definitions.ts';
 import { Failure, type Issue, issue } from '../failure.ts';
@@ -15,6 +15,7 @@ import { baseFaults } from './base-faults.ts';
 import { baseStructures, isVersionOfR4 } from './base-structures.ts';
 import { boundValueSets } from './bindings.ts';
 import { CANONICAL_URL_WORDS, hasShape, isCanonicalUrl } from './definition-shape.ts';
+import { type AddedPackage, type Dependencies, dependenciesOf } from './dependencies.ts';
 import { Editions } from './editions.ts';
 import { Faults } from './faults.ts';
 import type { Profile, ProfileElement } from './model.ts';
@@ -32,17 +33,11 @@ export type LoadContext = {
   readonly known: Profiles;
   /** Definitions of packages added before and of the guide, by canonical url with or without version. */
   definition(canonical: string): StructureDefinition | undefined;
-  /** Packages added before; their CodeSystems and ValueSets count for those that depend on them. */
+  /** Packages added before: what canonicals without version mean in those that depend on them. */
   readonly added?: readonly AddedPackage[];
   /** Why the compiler cannot compile a profile; nothing when it can. `profiles` has all that the packages bring. */
   compile?(profile: Profile, profiles: Profiles): readonly Issue[];
   progress?(words: string): void;
-};
-
-export type AddedPackage = {
-  readonly name: string;
-  readonly version: string;
-  readonly terminology?: readonly Resource[];
 };
 
 export type DigestedPackage = {
@@ -66,8 +61,9 @@ export function digestPackages(packages: readonly FhirPackage[], context: LoadCo
   const sources = packages.map((one) => {
     context.progress?.(`reading the profiles of ${one.name}#${one.version}`);
     const passedOver = (one.otherFiles ?? []).map((file) => `${file}: no resource of FHIR`);
-    const profiles = profilesIn(one, { context, editions, parents, issues, passedOver, packages });
-    return { one, passedOver, source: sourceOf(one, profiles) };
+    const dependencies = dependenciesOf(one, [...packages, ...(context.added ?? [])]);
+    const profiles = profilesIn(one, { context, editions, parents, issues, passedOver, dependencies });
+    return { one, passedOver, dependencies, source: sourceOf(one, profiles) };
   });
   const read = profilesOf(
     sources.map(({ source }) => source),
@@ -78,10 +74,10 @@ export function digestPackages(packages: readonly FhirPackage[], context: LoadCo
   }
   issues.push(...terminologyFaults(packages, context));
   refuse(issues);
-  const digested = sources.map(({ one, passedOver, source }) => {
+  const digested = sources.map(({ one, passedOver, dependencies, source }) => {
     context.progress?.(`reading the value sets of ${one.name}#${one.version}`);
-    const valueSets = valueSetsOf(source.profiles, one, packages, context);
-    return { one, passedOver, source: { ...source, valueSets } };
+    const valueSets = valueSetsOf(source.profiles, one, dependencies, context);
+    return { absent: dependencies.absent, passedOver, source: { ...source, valueSets } };
   });
   const all = profilesOf(
     digested.map(({ source }) => source),
@@ -92,9 +88,9 @@ export function digestPackages(packages: readonly FhirPackage[], context: LoadCo
     all,
     context,
   );
-  return digested.map(({ one, passedOver, source }) => ({
+  return digested.map(({ absent, passedOver, source }) => ({
     source,
-    absent: absentDependencies(one, packages, context),
+    absent,
     unresolved: unresolvedIn(source.profiles, all, context.definitions),
     passedOver,
   }));
@@ -116,14 +112,13 @@ type Reading = {
   readonly context: LoadContext;
   readonly editions: Editions;
   readonly parents: (canonical: string) => StructureDefinition | undefined;
-  readonly packages: readonly FhirPackage[];
+  readonly dependencies: Dependencies;
   readonly issues: Issue[];
   readonly passedOver: string[];
 };
 
 function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
   const profiles: Profile[] = [];
-  const own = new Editions(one.resources);
   for (const resource of one.resources) {
     if (resource.resourceType !== 'StructureDefinition') continue;
     const reason = noProfile(resource, reading.context);
@@ -132,7 +127,7 @@ function profilesIn(one: FhirPackage, reading: Reading): Profile[] {
       continue;
     }
     try {
-      profiles.push(withoutProse(profileIn(resource, one, own, reading)));
+      profiles.push(withoutProse(profileIn(resource, reading)));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       reading.issues.push(...error.issues);
@@ -157,12 +152,14 @@ function noProfile(
   return derivation === 'specialization' ? 'a type of its own: R4 has all types of resources' : undefined;
 }
 
-function profileIn(definition: StructureDefinition, one: FhirPackage, own: Editions, reading: Reading): Profile {
-  const { parents } = reading;
+function profileIn(definition: StructureDefinition, reading: Reading): Profile {
+  const { parents, dependencies } = reading;
+  const pin = (canonical: string) => dependencies.pinned(canonical);
   refuseShape(definition);
-  parentFaults(definition, one, reading);
-  const complete = definition.snapshot === undefined ? withSnapshot(definition, parents) : definition;
-  return profileOf(pinned(complete, own));
+  parentFaults(definition, reading);
+  const complete =
+    definition.snapshot === undefined ? withSnapshot(definition, (canonical) => parents(pin(canonical))) : definition;
+  return profileOf(pinned(complete, pin));
 }
 
 /** What is wrong with the code systems and value sets by R4: whoever reads them further relies on their form. */
@@ -191,8 +188,9 @@ function refuseShape(definition: StructureDefinition): void {
  * A definition with a snapshot says all that is needed, so its parent may be in a package that it depends on and that
  * is not here. A parent that nobody can have, or parents in a circle, are a mistake all the same.
  */
-function parentFaults(definition: StructureDefinition, one: FhirPackage, reading: Reading): void {
-  const { context, editions, packages } = reading;
+function parentFaults(definition: StructureDefinition, reading: Reading): void {
+  const { context, editions, dependencies } = reading;
+  const { absent } = dependencies;
   const way: string[] = [];
   for (let at: StructureDefinition | undefined = definition; at !== undefined; ) {
     const key: string = `${at.url}|${at.version ?? ''}`;
@@ -202,15 +200,14 @@ function parentFaults(definition: StructureDefinition, one: FhirPackage, reading
       const names = way.slice(-MAX_NAMED).join(' -> ');
       refuse([fault(definition, `its parents lead back to itself (${names}): one of them needs another parent`)]);
     }
-    const base: unknown = at.baseDefinition;
-    if (typeof base !== 'string') break;
+    if (typeof at.baseDefinition !== 'string') break;
+    const base: string = dependencies.pinned(at.baseDefinition);
     const parent: StructureDefinition | undefined = editions.structure(base) ?? context.definition(base);
     const isKnown = parent !== undefined || isKnownHere(base, context);
     if (!isKnown && context.definitions.structure(base) !== undefined) {
       const words = `its parent ${base} is of another release than R4: leave the version out, or take |4.0.1`;
       refuse([fault(definition, words)]);
     }
-    const absent = absentDependencies(one, packages, context);
     if (!isKnown && (definition.snapshot === undefined || absent.length === 0)) {
       const hint = absent.length === 0 ? '' : ` (it depends on ${absent.join(', ')}, which are not here)`;
       const words = `its parent ${base} is not known${hint}: add the package that has it first, or together with this one`;
@@ -233,22 +230,8 @@ function isKnownHere(canonical: string, { definitions, known }: Pick<LoadContext
   return (isOfR4 && definitions.structure(canonical) !== undefined) || known.profile(canonical) !== undefined;
 }
 
-/** What comes with the service itself. */
-const ALWAYS_HERE: ReadonlySet<string> = new Set(['hl7.fhir.r4.core', 'hl7.fhir.core']);
-
-function absentDependencies(one: FhirPackage, packages: readonly FhirPackage[], { added = [] }: LoadContext): string[] {
-  const here = new Set([...packages, ...added].map(({ name }) => name));
-  return Object.entries(one.dependencies)
-    .filter(([name]) => !here.has(name) && !ALWAYS_HERE.has(name))
-    .map(([name, version]) => `${name}#${version}`);
-}
-
-/**
- * A canonical without version means, in a package, the package's own edition: so that two versions of a guide stand
- * side by side without one being checked by parts of the other.
- */
-function pinned(definition: StructureDefinition, own: Editions): StructureDefinition {
-  const pin = (canonical: string) => own.pinned(canonical);
+/** With the edition of everything that it names. */
+function pinned(definition: StructureDefinition, pin: (canonical: string) => string): StructureDefinition {
   const element = (definition.snapshot?.element ?? []).map((each) => pinnedElement(each, pin));
   return { ...definition, snapshot: { ...definition.snapshot, element } };
 }
@@ -282,19 +265,17 @@ function sourceOf({ name, version, canonical, title }: FhirPackage, profiles: re
   };
 }
 
-/** Those that R4 itself binds to are at hand anyway, unless the package defines them anew. */
+/** Those that R4 itself binds to are at hand anyway, unless the package or what it depends on defines them anew. */
 function valueSetsOf(
   profiles: readonly Profile[],
   one: FhirPackage,
-  packages: readonly FhirPackage[],
-  { definitions, added = [] }: LoadContext,
+  dependencies: Dependencies,
+  { definitions }: LoadContext,
 ): readonly ValueSetDigest[] {
-  const own = new Editions(one.resources);
-  const bound = boundValueSets(profiles).filter((url) => own.has(url) || definitions.valueSet(url) === undefined);
-  const needed = [...packages.map(({ name, resources }) => ({ name, terminology: resources })), ...added].filter(
-    ({ name }) => name !== one.name && Object.hasOwn(one.dependencies, name),
+  const bound = boundValueSets(profiles).filter(
+    (url) => dependencies.has(url) || definitions.valueSet(url) === undefined,
   );
-  return digestValueSets(bound, [...one.resources, ...needed.flatMap(({ terminology = [] }) => terminology)]);
+  return digestValueSets(bound, [...one.resources, ...dependencies.resources]);
 }
 
 function compileAll(sources: readonly ProfileSource[], all: Profiles, context: LoadContext): void {

@@ -73,11 +73,15 @@ describe('what is kept of a package', () => {
     const terms = await packageOf([colourSet, colours], { name: 'example.terms' });
     const allows = (digests: ReturnType<typeof digestPackages>) =>
       profilesOf(digests.map(({ source }) => source))
-        .valueSet('https://example.org/vs/colours')
+        .valueSet(bindingIn(digests) ?? '')
         ?.allows('https://example.org/colours', 'blue');
+    const bindingIn = (digests: ReturnType<typeof digestPackages>) => {
+      const profile = digests[0]?.source.profiles[0];
+      return profile && elementAt(profile, 'Patient.maritalStatus').binding?.valueSet;
+    };
     const needing = await packageOf([bound], { dependencies: { 'example.terms': '1.0.0' } });
     expect(allows(digestPackages([needing, terms], context))).toBe(false);
-    const added = [{ name: 'example.terms', version: '1.0.0', terminology: terms.resources }];
+    const added = [{ name: 'example.terms', version: '1.0.0', resources: terms.resources }];
     expect(allows(digestPackages([needing], { ...context, added }))).toBe(false);
     expect(allows(digestPackages([await packageOf([bound])], { ...context, added }))).toBeUndefined();
   });
@@ -114,6 +118,45 @@ describe('what is kept of a package', () => {
       [`${OURS}/my-patient|1.0.0`],
       [`${OURS}/my-patient|2.0.0`],
     ]);
+  });
+
+  test('or the edition that the package depends on, whatever else is here', async () => {
+    const ofVersion = (version: string) => patientProfile([], { url: `${OURS}/theirs`, version });
+    const editions = await Promise.all(
+      ['1.0.0', '2.0.0'].map((version) => packageOf([ofVersion(version)], { name: 'theirs', version })),
+    );
+    const referring = profileOn('Observation', [
+      { id: 'Observation.subject', type: [{ code: 'Reference', targetProfile: [`${OURS}/theirs`] }] },
+    ]);
+    const targetWith = async (version: string) => {
+      const one = await packageOf([referring], { dependencies: { theirs: version } });
+      const [digest] = digestPackages([one], {
+        ...context,
+        known: profilesOf(digestPackages(editions, context).map(({ source }) => source)),
+        added: editions,
+      });
+      const [profile] = digest?.source.profiles ?? [];
+      return [profile && elementAt(profile, 'Observation.subject').types[0]?.targets?.[0], digest?.absent];
+    };
+    expect(await targetWith('1.0.0')).toEqual([`${OURS}/theirs|1.0.0`, []]);
+    expect(await targetWith('1.0.x')).toEqual([`${OURS}/theirs|1.0.0`, []]);
+    expect(await targetWith('2.0.0')).toEqual([`${OURS}/theirs|2.0.0`, []]);
+    expect(await targetWith('current')).toEqual([`${OURS}/theirs|2.0.0`, []]);
+    expect(await targetWith('3.0.0')).toEqual([`${OURS}/theirs`, ['theirs#3.0.0']]);
+  });
+
+  test('a parent without version is that of the edition that the package depends on', async () => {
+    const parent = (version: string, min: number) =>
+      patientProfile([{ id: 'Patient.birthDate', min }], { url: `${OURS}/theirs`, version });
+    const editions = await Promise.all([
+      packageOf([parent('1.0.0', 1)], { name: 'theirs', version: '1.0.0' }),
+      packageOf([parent('2.0.0', 0)], { name: 'theirs', version: '2.0.0' }),
+    ]);
+    const child = patientProfile([], { baseDefinition: `${OURS}/theirs` });
+    const one = await packageOf([child], { dependencies: { theirs: '1.0.0' } });
+    const [digest] = digestPackages([one, ...editions], context);
+    const [profile] = digest?.source.profiles ?? [];
+    expect(profile && elementAt(profile, 'Patient.birthDate').min).toBe(1);
   });
 
   test('definitions of types and of logical models are passed over, and told', async () => {
