@@ -165,4 +165,4 @@ test('history is imported with a report of each type and each finding; a dry run
   expect(await kap('import', join(folder, 'none.json'))).toMatchObject({ code: 3 });
   expect(await kap('import', file('x.json', 'hello'))).toMatchObject({ code: 2, out: '' });
   expect(await kap('import')).toMatchObject({ code: 2 });
-}, 120_000);
+}, 180_000);

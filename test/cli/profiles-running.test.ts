@@ -34,7 +34,7 @@ beforeAll(async () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   token = (await command(['token', '--scope', 'system/*.cruds'], environment)).out.trim();
-}, 120_000);
+}, 180_000);
 afterAll(async () => {
   service?.kill('SIGTERM');
   await end;
@@ -94,7 +94,7 @@ test('each process holds resources to a package from the moment it is loaded, an
     expect((await fromAll('/fhir/metadata')).some(({ body }) => body.includes(WARD_PATIENT))).toBe(false);
     expect(JSON.parse((await ask(`/fhir/StructureDefinition?url=${WARD_PATIENT}`)).body)).toMatchObject({ total: 0 });
   }
-}, 120_000);
+}, 180_000);
 
 test('requests are answered while a package is loaded, each by the whole of it or by nothing of it', async () => {
   const path = join(folder, 'ward.tgz');
@@ -119,7 +119,7 @@ test('requests are answered while a package is loaded, each by the whole of it o
         .sort(),
     ).toEqual(['Patient.extension', 'Patient.identifier']);
   }
-}, 120_000);
+}, 180_000);
 
 test('history is imported beside the service under the policy that holds then', async () => {
   const file = join(folder, 'history.ndjson');
@@ -137,4 +137,4 @@ test('history is imported beside the service under the policy that holds then', 
   const refused = await command(['import', file], environment);
   expect(refused.code).toBe(4);
   expect(refused.out).toMatch(/history\.ndjson:1 +error +Patient\.identifier/);
-}, 120_000);
+}, 180_000);

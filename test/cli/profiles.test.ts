@@ -5,6 +5,7 @@ import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { BASE_URL, packageOf, WARD_PATIENT, wardFiles } from '../profile-package.ts';
 import { usCorePackage, withPackages } from '../us-core/package-file.ts';
 import { command, type Ended } from './command.ts';
+import { commandHere } from './in-process.ts';
 
 let database: TestDatabase;
 let folder: string;
@@ -20,7 +21,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const kap = (...args: string[]) => command(args, environment);
+const kap = (...args: string[]) => commandHere(args, environment);
 
 function file(name: string, bytes: Buffer | string): string {
   const path = join(folder, name);
@@ -69,7 +70,7 @@ test('a package is loaded, listed and removed, and its definitions come and go w
   expect(await rows("select 1 from audit_event where subtype = '110131'")).toHaveLength(2);
   expect(await rows("select 1 from resource where type = 'Provenance'")).toHaveLength(2);
   expect(await kap('profiles', 'add', path)).toMatchObject({ code: 0 });
-}, 120_000);
+}, 180_000);
 
 test('the same package twice changes nothing, other content under its name is refused', async () => {
   const path = file('ward.tgz', ward());
@@ -80,7 +81,7 @@ test('the same package twice changes nothing, other content under its name is re
   const other = await kap('profiles', 'add', file('other.tgz', ward('1.0.0', [BIRTH_DATE])));
   expect(other).toMatchObject({ code: 4, out: '', err: expect.stringContaining('from another file') });
   expect(await rows('select * from resource_version order by rid, version')).toEqual(before);
-}, 120_000);
+}, 180_000);
 
 test('definitions without ids are named by their urls', async () => {
   const files = Object.entries(wardFiles()).map(([name, { id: _id, ...definition }]: [string, { id?: string }]) => [
@@ -95,7 +96,7 @@ test('definitions without ids are named by their urls', async () => {
   expect((await living()).map(({ id }) => id)).toContainEqual(
     expect.stringMatching(/^ward-patient-1\.0\.0-[0-9a-f]{12}$/),
   );
-}, 120_000);
+}, 180_000);
 
 test('two versions lie side by side, and what builds upon a package keeps it from being removed', async () => {
   const dependent = packageOf({
@@ -125,7 +126,7 @@ test('two versions lie side by side, and what builds upon a package keeps it fro
   expect(await kap('profiles', 'remove', 'test.clinic#2.0.0')).toMatchObject({ code: 0 });
   const unnamed = await kap('profiles', 'remove', 'test.clinic');
   expect(unnamed).toMatchObject({ code: 3, err: expect.stringContaining('test.clinic#1.0.0') });
-}, 120_000);
+}, 180_000);
 
 test('a policy is set, shown and taken back; it goes with the last package that has the profile', async () => {
   await kap('profiles', 'add', file('ward.tgz', ward()));
@@ -146,7 +147,7 @@ test('a policy is set, shown and taken back; it goes with the last package that 
     code: 2,
     err: expect.stringContaining('reject, warn, tag or default'),
   });
-}, 120_000);
+}, 180_000);
 
 test('a broken package is refused with the reason, and nothing of any file is loaded', async () => {
   const nowhere = ward('1.0.0', [{ id: 'Patient.colour', path: 'Patient.colour', min: 1 }]);
@@ -155,7 +156,7 @@ test('a broken package is refused with the reason, and nothing of any file is lo
   expect(refused.err).not.toContain('    at ');
   expect(await rows('select * from profile_package')).toEqual([]);
   expect(await living()).toEqual([]);
-}, 120_000);
+}, 180_000);
 
 test('a package that another version of the service has stored is told, and can be removed and added again', async () => {
   const path = file('ward.tgz', ward());
@@ -166,7 +167,7 @@ test('a package that another version of the service has stored is told, and can 
   expect((await kap('profiles', 'list')).out).toMatch(/^test\.clinic#1\.0\.0 +0 +5/m);
   expect(await kap('profiles', 'remove', 'test.clinic#1.0.0')).toMatchObject({ code: 0 });
   expect(await kap('profiles', 'add', path)).toMatchObject({ code: 0 });
-}, 120_000);
+}, 180_000);
 
 test('a file that is not there, a folder, and packages that differ under one name are refused', async () => {
   const one = file('one.tgz', ward());
@@ -177,16 +178,18 @@ test('a file that is not there, a folder, and packages that differ under one nam
   expect(await kap('profiles', 'add')).toMatchObject({ code: 2 });
   expect(await kap('profiles', 'remove', 'nobody#1.0.0')).toMatchObject({ code: 3 });
   expect(await kap('profiles', 'list', '--clinic', 'elsewhere')).toMatchObject({ code: 3 });
-}, 120_000);
+}, 180_000);
 
 test('of several who load the same package at once one loads it, and the others find it loaded', async () => {
   const path = file('ward.tgz', ward());
-  const ends: Ended[] = await Promise.all([1, 2, 3].map(() => kap('profiles', 'add', path, '--json')));
+  const ends: Ended[] = await Promise.all(
+    [1, 2, 3].map(() => command(['profiles', 'add', path, '--json'], environment)),
+  );
   expect(ends.map(({ code, err }) => ({ code, err }))).toEqual(Array(3).fill({ code: 0, err: '' }));
   const effects = ends.map(({ out }) => JSON.parse(out).packages[0].effect as string).sort();
   expect(effects).toEqual(['added', 'unchanged', 'unchanged']);
   expect(await rows('select * from profile_package')).toHaveLength(1);
-}, 120_000);
+}, 180_000);
 
 withPackages(
   'both versions of US Core are loaded side by side, every definition of them',
