@@ -67,6 +67,32 @@ export function engineInvariant(expression: string, on: ElementsOf, scope: Invar
   };
 }
 
+/**
+ * What an expression selects in a resource: objects as they are there, and of primitives what stands beside them.
+ * Undefined when it cannot be evaluated, as for constraints.
+ */
+export function selectedIn(
+  resource: FhirNode,
+  expression: string,
+  scope: InvariantScope,
+): ReadonlySet<unknown> | undefined {
+  const size = sizeOf(resource, MAX_SIZE);
+  scope.engineWork += size + WORK_OF_CALL;
+  if (expression.length > MAX_LENGTH || size > MAX_SIZE || scope.engineWork > WORK) return undefined;
+  const asked: Asked = { isUnanswered: false };
+  try {
+    const evaluate = compiled(expression, String(resource.resourceType), scope, asked);
+    const variables = { ...variableNames(expression), resource, rootResource: scope.root };
+    const found = inTime(() => evaluate(resource, variables), scope) as readonly Partial<Selected>[];
+    return asked.isUnanswered ? undefined : new Set(found.flatMap(({ data, _data }) => [data, _data]));
+  } catch {
+    return undefined; // as in `outcome`
+  }
+}
+
+/** A node of the engine: the value, and for a primitive its sibling. */
+type Selected = { readonly data: unknown; readonly _data: unknown };
+
 /** Whether something was asked that is not known here. */
 type Asked = { isUnanswered: boolean };
 

@@ -1,5 +1,5 @@
 /** Constraints of profiles as the whole validator meets them: in bundles, contained, on primitives, as warnings. */
-import { checker, definitionOf, type Json } from './profiled.ts';
+import { checker, definitionOf, extensionOf, type Json, TEST } from './profiled.ts';
 
 const error = (key: string, expression: string) => ({
   key,
@@ -188,4 +188,23 @@ test('a constraint of a profile asks for value sets and profiles that are known'
   ]);
   expect(findings({ resourceType: 'Patient', gender: 'male', birthDate: '2000' })).toEqual([]);
   expect(findings({ resourceType: 'Patient', gender: 'male' })).toEqual(['invariant Patient']);
+});
+test('the context of an extension may be FHIRPath: it selects elements, primitives by what stands beside them, in bounded time', () => {
+  const context = (expression: string) =>
+    checker([
+      definitionOf('one', 'Patient', { elements: [{ path: 'Patient' }] }),
+      extensionOf('note', { context: [{ type: 'fhirpath', expression }] }),
+    ]);
+  const note = [{ url: `${TEST}note`, valueString: 'x' }];
+  const onBirthDate = { resourceType: 'Patient', birthDate: '2000-01-01', _birthDate: { extension: note } };
+  const onName = { resourceType: 'Patient', name: [{ family: 'a' }, { family: 'b', extension: note }] };
+  expect(context('Patient.birthDate').findings(onBirthDate)).toEqual([]);
+  expect(context('Patient.birthDate').findings(onName)).not.toEqual([]);
+  expect(context('Patient.name[1]').findings(onName)).toEqual([]);
+  expect(context('Patient.name[0]').findings(onName)).not.toEqual([]);
+  expect(context("descendants().where(family = 'b')").findings(onName)).toEqual([]);
+  const bomb = { ...onName, name: [{ family: `${'a'.repeat(40)}!`, extension: note }] };
+  const start = performance.now();
+  context("Patient.name.where(family.matches('^(a+)+$'))").findings(bomb);
+  expect(performance.now() - start).toBeLessThan(5000);
 });

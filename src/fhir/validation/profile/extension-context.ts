@@ -1,9 +1,9 @@
 /** Where an extension may stand. @see https://hl7.org/fhir/R4/defining-extensions.html#context */
-import { evalFhirPathTyped, toTypedValue } from '@medplum/core';
 import type { Definitions } from '../../definitions.ts';
 import type { ExtensionContext, Profile } from '../../profiles/model.ts';
 import type { FhirNode } from '../invariant.ts';
 import { elementsOf } from '../invariant-elements.ts';
+import { selectedIn } from '../invariant-engine.ts';
 import { invariantOf } from '../invariant-source.ts';
 import type { Place } from '../place.ts';
 import type { CheckState } from '../state.ts';
@@ -41,7 +41,7 @@ function isIn({ type, expression }: ExtensionContext, at: Holder, source: Contex
     case 'extension':
       return at.holder.url === expression.split('#')[0] && at.place.type === 'Extension';
     case 'fhirpath':
-      return selects(expression, at);
+      return selects(expression, at, source.state);
   }
 }
 
@@ -77,10 +77,10 @@ function isA(type: string, wanted: string, definitions: Definitions): boolean {
   return false;
 }
 
-const selected = new WeakMap<FhirNode, Map<string, ReadonlySet<unknown>>>();
+const selected = new WeakMap<FhirNode, Map<string, ReadonlySet<unknown> | 'unknown'>>();
 
 /** Whether the expression, from the resource, selects the element. What cannot be evaluated refuses nothing. */
-function selects(expression: string, { holder, resource }: Holder): boolean {
+function selects(expression: string, { holder, resource }: Holder, state: CheckState): boolean {
   let byExpression = selected.get(resource);
   if (byExpression === undefined) {
     byExpression = new Map();
@@ -88,12 +88,8 @@ function selects(expression: string, { holder, resource }: Holder): boolean {
   }
   let values = byExpression.get(expression);
   if (values === undefined) {
-    try {
-      values = new Set(evalFhirPathTyped(expression, [toTypedValue(resource)]).map(({ value }) => value as unknown));
-    } catch {
-      return true;
-    }
+    values = selectedIn(resource, expression, state) ?? 'unknown';
     byExpression.set(expression, values);
   }
-  return values.has(holder);
+  return values === 'unknown' || values.has(holder);
 }
