@@ -46,8 +46,8 @@ function rawCode(code: string): Code {
  * the value meets one of the profiles. `seen: true`: there is an extension somewhere.
  */
 function addDescents(ajv: Ajv): void {
-  descent(ajv, 'fhirType', 'string', (cxt) => fromRuntime(cxt, 'type', cxt.schema));
-  descent(ajv, 'conforms', 'array', (cxt) => fromRuntime(cxt, 'conforms', cxt.schema));
+  descent(ajv, 'fhirType', 'object', 'string', (cxt) => fromRuntime(cxt, 'type', cxt.schema));
+  descent(ajv, 'conforms', undefined, 'array', (cxt) => fromRuntime(cxt, 'conforms', cxt.schema));
   ajv.addKeyword({
     keyword: 'seen',
     schemaType: 'boolean',
@@ -55,10 +55,16 @@ function addDescents(ajv: Ajv): void {
   });
 }
 
-function descent(ajv: Ajv, keyword: string, schemaType: 'string' | 'array', checkOf: (cxt: KeywordCxt) => Name): void {
+function descent(
+  ajv: Ajv,
+  keyword: string,
+  type: 'object' | undefined,
+  schemaType: 'string' | 'array',
+  checkOf: (cxt: KeywordCxt) => Name,
+): void {
   ajv.addKeyword({
     keyword,
-    type: 'object',
+    ...(type === undefined ? {} : { type }),
     schemaType,
     code(cxt: KeywordCxt) {
       const { gen, data } = cxt;

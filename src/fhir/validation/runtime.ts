@@ -72,7 +72,7 @@ export function createRuntime(source: RuntimeSource) {
     typed: (types: readonly string[]) => oneOfTypes(types),
     fixed: (value: unknown) => valueTest(equals(value), value),
     patterned: (value: unknown) => valueTest(contains(value), value),
-    bare: (value: unknown) => valueTest(() => false, value),
+    bare: (value: unknown) => valueTest((beside) => beside === null, value),
     atLeast: (limit: Typed) => valueTest(atLeast(limit), limit.value),
     atMost: (limit: Typed) => valueTest(atMost(limit), limit.value),
     longest:

@@ -538,6 +538,87 @@ describe('constraints of a profile', () => {
   });
 });
 
+test('profiles of primitive types are asked of the value', () => {
+  const short = definitionOf('short', 'string', {
+    kind: 'primitive-type',
+    elements: [
+      {
+        path: 'string',
+        constraint: [
+          { key: 't-1', severity: 'error', human: 'It begins with a capital', expression: "matches('^[A-Z]')" },
+        ],
+      },
+      { path: 'string.value', maxLength: 3 },
+    ],
+  });
+  const profile = definitionOf('p', 'Patient', {
+    elements: [
+      { path: 'Patient.name' },
+      { path: 'Patient.name.family', type: [{ code: 'string', profile: [`${TEST}short`] }] },
+      { path: 'Patient.name.given', type: [{ code: 'string', profile: [`${TEST}short`] }] },
+    ],
+  });
+  const { findings } = checker([profile, short]);
+  expect(findings({ ...patient, name: [{ family: 'Abc', given: ['Ab'] }] })).toEqual([]);
+  expect(findings({ ...patient, name: [{ family: 'Abcd', given: ['Ab', 'ab'] }] })).toEqual([
+    'too-long Patient.name[0].family',
+    'invariant Patient.name[0].given[1]',
+  ]);
+});
+
+describe('a value of a kindred type', () => {
+  cases('Questionnaire', [
+    [
+      'a string of a code',
+      { path: 'Questionnaire.status', patternCode: 'active' },
+      { resourceType: 'Questionnaire', status: 'draft' },
+      ['value Questionnaire.status'],
+    ],
+  ]);
+  cases('Encounter', [
+    [
+      'a quantity of a duration',
+      { path: 'Encounter.length', maxValueQuantity: { value: 2, system: 'http://unitsofmeasure.org', code: 'h' } },
+      {
+        resourceType: 'Encounter',
+        status: 'finished',
+        class: { code: 'AMB' },
+        length: { value: 200, system: 'http://unitsofmeasure.org', code: 'min' },
+      },
+      ['value Encounter.length'],
+    ],
+  ]);
+});
+
+describe('what stands beside a primitive', () => {
+  cases('Patient', [
+    [
+      'an id that it needs',
+      [{ path: 'Patient.birthDate' }, { path: 'Patient.birthDate.id', min: 1 }],
+      { ...patient, birthDate: '1980' },
+      ['required Patient.birthDate.id'],
+    ],
+    [
+      'extensions that each of a list needs',
+      [{ path: 'Patient.name' }, { path: 'Patient.name.given' }, { path: 'Patient.name.given.extension', min: 1 }],
+      {
+        ...patient,
+        name: [{ given: ['a', 'b'], _given: [{ extension: [{ url: 'http://x.test/y', valueCode: 'x' }] }, null] }],
+      },
+      ['required Patient.name[0].given[1].extension'],
+    ],
+    [
+      'nothing, where each of a list is fixed',
+      [{ path: 'Patient.name' }, { path: 'Patient.name.given', fixedString: 'a' }],
+      {
+        ...patient,
+        name: [{ given: ['a', 'a'], _given: [null, { extension: [{ url: 'http://x.test/y', valueCode: 'x' }] }] }],
+      },
+      ['value Patient.name[0].given[1]'],
+    ],
+  ]);
+});
+
 test('an extension on a primitive is found at its place', () => {
   const extension = extensionOf('e', { elements: [{ path: 'Extension.value[x]', min: 1, type: [{ code: 'code' }] }] });
   const profile = definitionOf('p', 'Patient', {

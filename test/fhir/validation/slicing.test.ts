@@ -634,6 +634,45 @@ describe('slices by the profile of what a reference leads to', () => {
   });
 });
 
+test('a slice within a slice does not tell the outer ones apart where their pattern does', () => {
+  const profile = definitionOf('p', 'Observation', {
+    elements: [
+      { path: 'Observation.component', slicing: OPEN as never },
+      { id: 'Observation.component:a', path: 'Observation.component', sliceName: 'a', min: 1 },
+      { id: 'Observation.component:a.code', path: 'Observation.component.code', patternCodeableConcept: code('a') },
+      {
+        id: 'Observation.component:a.code.coding',
+        path: 'Observation.component.code.coding',
+        slicing: by('value', 'system') as never,
+      },
+      {
+        id: 'Observation.component:a.code.coding:loinc',
+        path: 'Observation.component.code.coding',
+        sliceName: 'loinc',
+        min: 1,
+      },
+      {
+        id: 'Observation.component:a.code.coding:loinc.system',
+        path: 'Observation.component.code.coding.system',
+        min: 1,
+        fixedUri: 'http://loinc.org',
+      },
+      {
+        id: 'Observation.component:a.code.coding:loinc.display',
+        path: 'Observation.component.code.coding.display',
+        min: 1,
+      },
+    ],
+  });
+  const coding = [
+    { system: 's', code: 'a' },
+    { system: 'http://loinc.org', code: 'b' },
+  ];
+  expect(checker([profile]).findings(observation([{ code: { coding } }]))).toEqual([
+    'required Observation.component[0].code.coding[1].display',
+  ]);
+});
+
 test('the slice @default takes what no other slice does', () => {
   const profile = panel(OPEN, [
     { id: 'Observation.component:@default', path: 'Observation.component', sliceName: '@default' },

@@ -1,5 +1,5 @@
 /** Which elements a profile leaves out, and how often the others repeat. */
-import type { ElementKeys, Finder } from '../check.ts';
+import { type ElementKeys, type Finder, MAX_PLACES } from '../check.ts';
 
 /** An element, or one type of a choice, that may not be there: `types` are those that may be instead. */
 export type Absent = ElementKeys & { readonly types?: readonly string[] };
@@ -50,24 +50,36 @@ export function counted(elements: readonly Counted[]): Finder {
   };
 }
 
-/** A primitive element that needs extensions of its own: `sibling` is where they stand. */
-export type Extended = { readonly key: string; readonly sibling: string };
+/** A primitive element, and where its id and extensions stand. */
+type Primitive = { readonly key: string; readonly sibling: string };
 
-/** Finds the keys of values that have nothing beside them. */
+/** It needs `name`, an id or extensions of its own. */
+export type Extended = Primitive & { readonly name: string };
+
+/** Finds `[key, name]` of values that have nothing beside them, `[key, name, index]` where they are in a list. */
 export function extended(elements: readonly Extended[]): Finder {
   return (data) => {
-    let found: string[] | undefined;
-    for (const { key, sibling } of elements) {
-      if (data[key] === undefined || data[sibling] !== undefined) continue;
-      found ??= [];
-      found.push(key);
+    let found: (readonly (string | number)[])[] | undefined;
+    for (const { key, sibling, name } of elements) {
+      const value = data[key];
+      if (Array.isArray(value)) {
+        const beside: unknown = data[sibling];
+        for (let at = 0; at < value.length; at++) {
+          if (Array.isArray(beside) && (beside[at] ?? undefined) !== undefined) continue;
+          found ??= [];
+          if (found.length < MAX_PLACES) found.push([key, name, at]);
+        }
+      } else if (value !== undefined && data[sibling] === undefined) {
+        found ??= [];
+        found.push([key, name]);
+      }
     }
     return found;
   };
 }
 
 /** A primitive element whose value is said: it may not be left open. */
-export type Valued = Extended & { readonly value: unknown };
+export type Valued = Primitive & { readonly value: unknown };
 
 /** Finds `[key, value]` of elements that are there without a value. */
 export function valued(elements: readonly Valued[]): Finder {

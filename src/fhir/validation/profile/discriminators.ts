@@ -264,7 +264,8 @@ function valueMatch({ elements, path, said, boundAnyway }: Place, known: Known, 
       if (withoutVersion(binding.valueSet) !== boundAnyway) matches.push({ bound: binding.valueSet });
     }
   }
-  if (levels > 0 && path !== undefined) {
+  // A value that is said as a whole tells enough: what is said below it is for the slice to meet.
+  if (matches.length === 0 && levels > 0 && path !== undefined) {
     for (const form of formsUnder(path, known.definitions)) {
       const below = placeBelow({ elements, path, said: [] }, { name: form.name }, known);
       if (below === undefined || !isSaid(below.elements)) continue;

@@ -8,17 +8,29 @@ import type { Ways } from '../targets.ts';
 import { extensionUrl } from './discriminators.ts';
 import type { Known } from './known.ts';
 
+/** Types whose values are written alike: a definition may say a value of one where the element is of another. */
+const KINDRED: readonly (readonly string[])[] = [
+  ['string', 'code', 'id', 'markdown'],
+  ['uri', 'url', 'canonical', 'oid', 'uuid'],
+  ['integer', 'positiveInt', 'unsignedInt'],
+  ['Quantity', 'SimpleQuantity', 'Age', 'Count', 'Distance', 'Duration', 'MoneyQuantity'],
+];
+
+export function isKindOf(said: string | undefined, code: string): boolean {
+  return said === code || KINDRED.some((kin) => said !== undefined && kin.includes(said) && kin.includes(code));
+}
+
 export function valuesOf({ fixed, pattern }: ProfileElement, code: string): JsonSchema {
   return {
-    ...(fixed?.type === code ? { fixed: fixed.value } : {}),
-    ...(pattern?.type === code ? { patterned: pattern.value } : {}),
+    ...(isKindOf(fixed?.type, code) ? { fixed: fixed?.value } : {}),
+    ...(isKindOf(pattern?.type, code) ? { patterned: pattern?.value } : {}),
   };
 }
 
 const DATES: ReadonlySet<string> = new Set(['date', 'dateTime', 'instant']);
 
 export function limitsOf({ minValue, maxValue, maxLength }: ProfileElement, code: string): JsonSchema {
-  const applies = (type: string | undefined) => type === code || (type === 'Quantity' && DATES.has(code));
+  const applies = (type: string | undefined) => isKindOf(type, code) || (type === 'Quantity' && DATES.has(code));
   return {
     ...(applies(minValue?.type) ? { atLeast: minValue } : {}),
     ...(applies(maxValue?.type) ? { atMost: maxValue } : {}),

@@ -30,10 +30,7 @@ export function profileIssues(keyword: string, found: readonly unknown[], place:
     case 'counted':
       return (found as readonly Counted[]).map((count) => miscounted(count, place));
     case 'extended':
-      return found.map((key) => {
-        const expression = `${place.expression}${stepTo(String(key))}.extension`;
-        return issue('required', `${String(key)} needs an extension here`, expression);
-      });
+      return (found as readonly Bare[]).map((value) => withNothingBeside(value, place, of.definitions));
     case 'valued':
       return (found as readonly (readonly [string, unknown])[]).map(([key, value]) =>
         issue('value', `Must have the value ${shown(value)}`, stepInto(key, place, of.definitions).expression),
@@ -66,6 +63,14 @@ function leftOut([key = '', name = '', ...types]: readonly string[], place: Plac
       ? `${name} is not allowed here: leave it out`
       : `${element} is not allowed here: its type must be ${types.join(' or ')}`;
   return issue('structure', words, stepInto(element, place, definitions).expression);
+}
+
+type Bare = readonly [key: string, name: string, at?: number];
+
+function withNothingBeside([key, name, at]: Bare, place: Place, definitions: Definitions): Issue {
+  const value = stepInto(key, place, definitions).expression;
+  const expression = `${value}${at === undefined ? '' : `[${at}]`}${stepTo(name)}`;
+  return issue('required', `${key} needs an ${name} here`, expression);
 }
 
 function miscounted([kind, name, limit]: Counted, place: Place): Issue {

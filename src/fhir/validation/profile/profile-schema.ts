@@ -11,7 +11,15 @@ import { contentPath } from '../place.ts';
 import { primitives } from '../primitives.ts';
 import { type ElementForm, type FormType, formsUnder, type JsonSchema } from '../schema.ts';
 import type { Absent, Counted, Extended, Valued } from './cardinality.ts';
-import { bindingsOf, constraintsOf, limitsOf, referencesOf, typeProfilesOf, valuesOf } from './element-schema.ts';
+import {
+  bindingsOf,
+  constraintsOf,
+  isKindOf,
+  limitsOf,
+  referencesOf,
+  typeProfilesOf,
+  valuesOf,
+} from './element-schema.ts';
 import type { Known } from './known.ts';
 import { slicesOf } from './slices-schema.ts';
 
@@ -21,8 +29,14 @@ export function profileSchema(profile: Profile, known: Known): JsonSchema {
     ...valuesOf(root, type),
     ...limitsOf(root, type),
     ...constraintsOf(root, type, known.definitions.structure(type)?.elements[0]?.constraints ?? []),
-    ...(type in primitives ? {} : contentSchema(root.children, type, known)),
+    ...(type in primitives ? primitiveSchema(root, type) : contentSchema(root.children, type, known)),
   };
+}
+
+/** Of a primitive type: what is said of `string.value` is said of the text itself. */
+function primitiveSchema({ children }: ProfileElement, type: string): JsonSchema {
+  const value = children.find(({ name }) => name === 'value');
+  return value === undefined ? {} : { ...valuesOf(value, type), ...limitsOf(value, type) };
 }
 
 /** Of one object: `children` are elements of the type or backbone element at `path`. */
@@ -116,7 +130,7 @@ function narrowedTypes(
 /** A fixed value or a pattern has one type, and with it the choice. */
 function isOfAnotherValue({ fixed, pattern }: ProfileElement, { type }: FormType): boolean {
   const said = fixed ?? pattern;
-  return said !== undefined && said.type !== type.code;
+  return said !== undefined && !isKindOf(said.type, type.code);
 }
 
 function keysOf({ key, sibling }: FormType): readonly string[] {
@@ -169,14 +183,15 @@ function addValue(
   );
   if (sibling === undefined) return;
   const beside = contentSchema(element.children, 'Element', known);
-  const fixed = element.fixed?.type === type.type.code ? { bare: element.fixed.value } : {};
+  const fixed = isKindOf(element.fixed?.type, type.type.code) ? { bare: element.fixed?.value } : {};
   const { constraints } = value as { constraints?: object };
   const alone = constraints === undefined ? {} : { constraints: { ...constraints, valueless: key } };
   const all = { ...beside, ...fixed, ...alone };
   if (!isEmpty(all)) object.add(sibling, isList ? { list: all } : all);
-  if (isList) return;
-  if ('needs' in beside) object.extended.push({ key, sibling });
-  if (element.pattern?.type === type.type.code) object.valued.push({ key, sibling, value: element.pattern.value });
+  const { needs = [] } = beside as { needs?: readonly { name: string }[] };
+  for (const { name } of needs) object.extended.push({ key, sibling, name });
+  if (isList || !isKindOf(element.pattern?.type, type.type.code)) return;
+  object.valued.push({ key, sibling, value: element.pattern?.value });
 }
 
 function merged(value: JsonSchema, slices: JsonSchema | undefined): JsonSchema {

@@ -55,8 +55,8 @@ export function atMost(limit: Typed): Test {
 
 type Range = { readonly low: number; readonly high: number };
 
-function compared({ type, value: limit }: Typed, holds: (value: Range, bound: Range) => boolean, sign: 1 | -1): Test {
-  if (type === 'Quantity') return quantityTest(limit as Quantity, holds, sign);
+function compared({ value: limit }: Typed, holds: (value: Range, bound: Range) => boolean, sign: 1 | -1): Test {
+  if (typeof limit === 'object') return quantityTest(limit as Quantity, holds, sign);
   const bound = rangeOf(limit);
   if (bound === undefined) return () => true;
   return (value) => {
