@@ -1,7 +1,7 @@
 /** A clinic's record for a command, joined as the service joins it. */
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { ClinicProfiles, ProfileOptions } from '../record/clinic-profiles.ts';
 import type { RecordParts } from '../record/drafts.ts';
 import type { FhirParts } from '../record/open-record.ts';
@@ -64,5 +64,11 @@ export function clinicOf(command: Command): Command {
 }
 
 export function operatorOf(command: Command): Command {
-  return command.option('--by <person>', 'who does this, for the audit trail', userInfo().username);
+  return command.option('--by <person>', 'who does this, for the audit trail', named, userInfo().username);
+}
+
+/** An entry of the audit trail that names nobody is none. */
+function named(person: string): string {
+  if (person.trim() !== '') return person.trim();
+  throw new InvalidArgumentError('Say who it is.');
 }

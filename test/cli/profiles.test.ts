@@ -176,6 +176,7 @@ test('a file that is not there, a folder, and packages that differ under one nam
   const both = await kap('profiles', 'add', one, file('two.tgz', ward('1.0.0', [BIRTH_DATE])), '--json');
   expect(JSON.parse(both.err)).toMatchObject({ error: 'conflict', exitCode: 4 });
   expect(await kap('profiles', 'add')).toMatchObject({ code: 2 });
+  expect(await kap('profiles', 'add', one, '--by', ' ')).toMatchObject({ code: 2 });
   expect(await kap('profiles', 'remove', 'nobody#1.0.0')).toMatchObject({ code: 3 });
   expect(await kap('profiles', 'list', '--clinic', 'elsewhere')).toMatchObject({ code: 3 });
 }, 180_000);
