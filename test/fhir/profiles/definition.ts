@@ -2,7 +2,7 @@ import type { ElementDefinition, StructureDefinition } from '@medplum/fhirtypes'
 import { Failure } from '../../../src/fhir/failure.ts';
 import { baseStructures } from '../../../src/fhir/profiles/base-structures.ts';
 import type { Profile, ProfileElement } from '../../../src/fhir/profiles/profile.ts';
-import type { Parents } from '../../../src/fhir/profiles/snapshot.ts';
+import { type Parents, withSnapshot } from '../../../src/fhir/profiles/snapshot.ts';
 
 export const R4 = 'http://hl7.org/fhir/StructureDefinition';
 export const OURS = 'https://example.org/fhir/StructureDefinition';
@@ -48,6 +48,12 @@ export function parentsOf(...definitions: readonly StructureDefinition[]): Paren
     const own = definitions.find((each) => each.url === url && (version === undefined || each.version === version));
     return own ?? base(canonical);
   };
+}
+
+/** A child of a profile that has `changes` over another with `parentChanges`. */
+export function childOf(type: string, parentChanges: readonly Change[], changes: readonly Change[]) {
+  const parent = profileOn(type, parentChanges, { url: `${OURS}/parent` });
+  return withSnapshot(profileOn(type, changes, { baseDefinition: parent.url }), parentsOf(parent));
 }
 
 /** The element of a profile with this id. @throws Error when there is none */
