@@ -56,12 +56,15 @@ export function engineInvariant(expression: string, on: ElementsOf, scope: Invar
     const size = sizeOf(value, MAX_SIZE) + sizeOf(sibling, MAX_SIZE) + (looksBeyond ? sizeOf(scope.root, MAX_SIZE) : 0);
     scope.engineWork += size + WORK_OF_CALL;
     if (size > MAX_SIZE || scope.engineWork > WORK) return undefined;
-    const run = () => {
-      const variables = { ...names, resource: scope.resource, rootResource: scope.root };
-      return evaluate()(isWrapped ? { [key]: value, [`_${key}`]: sibling ?? undefined } : value, variables);
-    };
     asked.isUnanswered = false;
-    const result = outcome(isGrowing || size > SMALL ? () => inTime(run, scope) : run);
+    const result = outcome(() => {
+      // Loaded and compiled before the clock runs: a module that is stopped half-way stays so.
+      const evaluateNow = evaluate();
+      const variables = { ...names, resource: scope.resource, rootResource: scope.root };
+      const given = isWrapped ? { [key]: value, [`_${key}`]: sibling ?? undefined } : value;
+      const run = () => evaluateNow(given, variables);
+      return isGrowing || size > SMALL ? inTime(run, scope) : run();
+    });
     // A reference that leads nowhere here may well lead to what the constraint wants.
     return result !== true && asked.isUnanswered ? undefined : result;
   };
