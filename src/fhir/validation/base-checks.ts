@@ -48,7 +48,7 @@ function makeChecks(definitions: Definitions, cache: ValidatorCache | undefined)
 }
 
 /** The schemas of base R4 name no profile but those of its own datatypes. */
-const NO_PROFILES = { errors: () => undefined, meetsOne: () => undefined };
+const NO_PROFILES = { errors: () => undefined, meetsOne: () => undefined, claimsOne: () => false };
 
 /** Types, constrained datatypes and backbone elements that a resource can reach. */
 export function pathsOf(definitions: Definitions): readonly string[] {

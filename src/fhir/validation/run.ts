@@ -49,6 +49,7 @@ export class Run {
     state.engineWork = 0;
     state.warnings = warnings;
     state.follows = own !== undefined;
+    state.claims = own !== undefined && this.#options.claimed !== false;
     state.beside = beside;
     if (own !== undefined) {
       state.memberOf = (value, url) => memberOf(value, url, own);
@@ -56,6 +57,7 @@ export class Run {
     }
     this.#collect(resource, place, false, fullUrl, profiles);
     state.follows = false;
+    state.claims = false;
     state.warnings = false;
     state.beside = undefined;
     return this.#issues;

@@ -11,6 +11,8 @@ export type CheckState = InvariantScope & {
   warnings: boolean;
   /** Whether references are followed to what is at hand. */
   follows: boolean;
+  /** Whether resources are held to what they claim: then a target that claims a profile has a check of its own. */
+  claims: boolean;
   /** Set when an extension was seen, so that most resources need no walk for them. */
   sawExtension: boolean;
   /** Set when a reference led nowhere while something was asked about its target. */
@@ -35,6 +37,7 @@ export function createState(): CheckState {
     engineWork: 0,
     warnings: false,
     follows: false,
+    claims: false,
     sawExtension: false,
     undecided: false,
     beside: undefined,

@@ -232,19 +232,38 @@ describe('references', () => {
       ],
     });
     const LENGTH = 3000;
-    const entry = Array.from({ length: LENGTH }, (_, at) => ({
-      resource: {
-        ...observation,
-        id: `o${at}`,
-        meta: { profile: [`${TEST}next`] },
-        ...(at + 1 < LENGTH
-          ? { hasMember: [{ reference: `Observation/o${at + 1}` }] }
-          : { issued: '2026-01-01T00:00:00Z' }),
-      },
-    }));
-    const found = checker([next]).findings({ resourceType: 'Bundle', type: 'collection', entry }, { profiles: [] });
-    expect(found).toContain(`structure Bundle.entry[${LENGTH - 1}].resource.issued`);
-    expect(found).toContain(`value Bundle.entry[${LENGTH - 2}].resource.hasMember[0].reference`);
+    const row = (claims: boolean): Json => ({
+      resourceType: 'Bundle',
+      type: 'collection',
+      entry: Array.from({ length: LENGTH }, (_, at) => ({
+        resource: {
+          ...observation,
+          id: `o${at}`,
+          ...(claims || at === 0 ? { meta: { profile: [`${TEST}next`] } } : {}),
+          ...(at + 1 < LENGTH ? { hasMember: [{ reference: `Observation/o${at + 1}` }] } : {}),
+          ...(at === 1 || at + 1 === LENGTH ? { issued: '2026-01-01T00:00:00Z' } : {}),
+        },
+      })),
+    });
+    const { findings } = checker([next]);
+    // A target that claims nothing is told where the reference is; the row behind it is too long to be known.
+    expect(findings(row(false), { profiles: [] })).toEqual(['value Bundle.entry[0].resource.hasMember[0].reference']);
+    // One that claims the profile says its own faults, once.
+    expect(findings(row(true), { profiles: [] })).toEqual([
+      'structure Bundle.entry[1].resource.issued',
+      `structure Bundle.entry[${LENGTH - 1}].resource.issued`,
+    ]);
+  });
+
+  test('to a resource that claims a profile derived from the one that is wanted are told by its own check', () => {
+    const older = definitionOf('older', 'Patient', {
+      baseDefinition: `${TEST}born`,
+      elements: [{ path: 'Patient.gender', min: 1 }],
+    });
+    const { findings: found } = checker([profile, born, older]);
+    const claims = { ...bad, gender: 'female', meta: { profile: [`${TEST}older`] } };
+    expect(found(bundle(URN, claims, URN), { profiles: [] })).toEqual(['required Bundle.entry[1].resource.birthDate']);
+    expect(found(bundle(URN, claims, URN), { profiles: [], claimed: false })).toEqual([]);
   });
 
   test('in a circle come to an end', () => {

@@ -11,6 +11,8 @@ export type Conformance = {
   errors(value: unknown, canonical: string): readonly ErrorObject[] | undefined;
   /** Whether it meets at least one; undefined when that cannot be known. */
   meetsOne(value: unknown, canonicals: readonly string[]): boolean | undefined;
+  /** Whether it claims one of the profiles, or one that is derived from them. */
+  claimsOne(resource: FhirNode, canonicals: readonly string[]): boolean;
 };
 
 export type ConformanceSource = {
@@ -24,6 +26,7 @@ export type ConformanceSource = {
 const NONE: readonly ErrorObject[] = [];
 /** Beyond so many references, one after the other, nothing is known of the target. Each resource has its own check. */
 const MAX_FOLLOWED = 16;
+const MAX_PARENTS = 16;
 
 export function createConformance(source: ConformanceSource): Conformance {
   const { definitions, state } = source;
@@ -72,6 +75,19 @@ export function createConformance(source: ConformanceSource): Conformance {
 
   return {
     errors,
+    claimsOne({ meta }, canonicals) {
+      if (!isNode(meta) || !Array.isArray(meta.profile)) return false;
+      const wanted = new Set(canonicals.map((canonical) => source.profile(canonical)));
+      wanted.delete(undefined);
+      return meta.profile.some((claim: unknown) => {
+        let profile = typeof claim === 'string' ? source.profile(claim) : undefined;
+        for (let level = 0; profile !== undefined && level < MAX_PARENTS; level++) {
+          if (wanted.has(profile)) return true;
+          profile = source.profile(profile.base);
+        }
+        return false;
+      });
+    },
     meetsOne(value, canonicals) {
       let isDecided = true;
       for (const canonical of canonicals) {
@@ -121,7 +137,8 @@ function within(error: ErrorObject, canonical: string): ErrorObject {
 
 /**
  * Finds the profiles where a reference leads to a resource at hand that meets none of them. One of a type that none of
- * them is of is for `targets` to find.
+ * them is of is for `targets` to find, and one that claims to meet them is told by its own check: a fault of one resource
+ * would else be told at all that lead to it, and at all that lead to those.
  */
 export function targetProfiles(
   canonicals: readonly string[],
@@ -136,8 +153,8 @@ export function targetProfiles(
     const ofItsType = canonicals.filter(
       (canonical) => (typeOf(canonical) ?? target.resourceType) === target.resourceType,
     );
-    if (ofItsType.length === 0 || conformance.meetsOne(target, ofItsType) !== false) return undefined;
-    return ofItsType;
+    if (ofItsType.length === 0 || (state.claims && conformance.claimsOne(target, ofItsType))) return undefined;
+    return conformance.meetsOne(target, ofItsType) === false ? ofItsType : undefined;
   };
 }
 
