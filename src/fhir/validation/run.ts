@@ -15,6 +15,7 @@ import { nearest } from './nearest.ts';
 import { asStep, type Place, placeOf } from './place.ts';
 import { primitives } from './primitives.ts';
 import { checkExtensions } from './profile/extensions.ts';
+import { isOfType } from './profile/known.ts';
 import { canonicalOf, type ProfileChecks } from './profile/profile-checks.ts';
 import { type CheckState, enter, forget, leave } from './state.ts';
 
@@ -164,7 +165,7 @@ export class Run {
     if (done.has(profile) || this.#isFull()) return;
     done.add(profile);
     const canonical = canonicalOf(profile);
-    if (profile.type !== root.type) {
+    if (!isOfType(root.type, profile.type, this.#options.definitions)) {
       this.#addOf(canonical, issue('structure', ofOtherType(profile.type, root.type), where));
       return;
     }

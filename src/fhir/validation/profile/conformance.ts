@@ -5,6 +5,7 @@ import type { Profile } from '../../profiles/model.ts';
 import { errorAt, type Finder, isAdvice, TOP, type TypeCheck } from '../check.ts';
 import type { FhirNode } from '../invariant.ts';
 import { type CheckState, enter, isContained, leave, targetOf } from '../state.ts';
+import { isOfType } from './known.ts';
 
 export type Conformance = {
   /** What is wrong with the value, relative to it; undefined when the profile is not known here. */
@@ -40,7 +41,9 @@ export function createConformance(source: ConformanceSource): Conformance {
     const profile = source.profile(canonical);
     if (profile === undefined) return undefined;
     if (profile.kind !== 'resource') return errorsOf(source.profileCheck(profile), value);
-    if (!isNode(value) || value.resourceType !== profile.type) return [errorAt('', 'typed', [profile.type])];
+    if (!isNode(value) || !isOfType(value.resourceType, profile.type, definitions)) {
+      return [errorAt('', 'typed', [profile.type])];
+    }
     return value === state.resource ? errorsOf(source.profileCheck(profile), value) : elsewhere(value, profile);
   }
 

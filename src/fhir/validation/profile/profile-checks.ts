@@ -110,9 +110,10 @@ export function compileProfile(profile: Profile, profiles: Profiles, definitions
   }
 }
 
-/** The type of the resources that a target means; undefined when its profile is not known. */
+/** The type of the resources that a target means; undefined when its profile is not known, or is on resources of many. */
 function typeOfTarget(target: string, { definitions, profile }: Known): string | undefined {
   const type = definitions.structure(target)?.type ?? profile(target)?.type ?? usCoreType(target);
+  if (type !== undefined && definitions.structure(type)?.abstract === true) return undefined;
   // A type that R4 does not have is no other type.
   return type ?? (target.includes('/') ? undefined : target);
 }
