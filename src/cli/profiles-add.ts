@@ -11,6 +11,7 @@ import { type FhirPackage, MAX_PACKED_BYTES, readPackage } from '../fhir/profile
 import { type ProfileSource, profilesOf } from '../fhir/profiles/registry.ts';
 import { shippedProfiles } from '../fhir/profiles/shipped.ts';
 import { validatorCache } from '../fhir/validation/code-cache.ts';
+import { compileProfile } from '../fhir/validation/profile/profile-checks.ts';
 import { createValidator, type Validator } from '../fhir/validation/validator.ts';
 import { addPackages, type LoadablePackage, type PackageChange } from '../record/package-changes.ts';
 import { packageKey, type StoredPackage } from '../record/packages.ts';
@@ -53,6 +54,7 @@ export async function addFiles(
         known: set.profiles,
         definition: (canonical) => before.structures.get(canonical),
         added: before.packages,
+        compile: (profile, all) => compileProfile(profile, all, fhir.definitions),
         progress: (words) => progress.at(() => words),
       },
     );

@@ -148,6 +148,21 @@ test('two packages cannot mean different profiles by one url and version, and ma
   }
 });
 
+test.each(['foo(((', 'gender.nofunction()'])('a constraint that says %s refuses the package', async (expression) => {
+  const constraint = [{ key: 'ward-1', severity: 'error', human: 'Never', expression }];
+  await expect(
+    load(clinic, ward('7.0.0', [{ id: 'Patient.birthDate', path: 'Patient.birthDate', constraint }])),
+  ).rejects.toMatchObject({
+    code: 'business-rule',
+    issues: [
+      {
+        diagnostics: expect.stringMatching(/the expression of ward-1 cannot be used/),
+        expression: "StructureDefinition.snapshot.element.where(id = 'Patient.birthDate')",
+      },
+    ],
+  });
+});
+
 test('a definition refers to the others of its package by the ids that they have here', async () => {
   await load(clinic, ward('3.0.0'));
   const { rows: found } = await clinic.database

@@ -12,7 +12,7 @@ import type { Known } from './known.ts';
 export function definitionFaults(profile: Profile, known: Known): readonly Issue[] {
   const found: Issue[] = [];
   const report = ({ id }: ProfileElement, words: string) =>
-    found.push(issue('business-rule', `${profile.url}, element ${id}: ${words}`));
+    found.push(issue('business-rule', `${profile.url}, element ${id}: ${words}`, placeOf(id)));
   const walk = (element: ProfileElement, path: string | undefined) => {
     for (const words of valueFaults(element)) report(element, words);
     for (const { key, expression } of element.constraints) {
@@ -34,6 +34,10 @@ export function definitionFaults(profile: Profile, known: Known): readonly Issue
   };
   walk(profile.root, profile.type);
   return found;
+}
+
+function placeOf(id: string): string {
+  return `StructureDefinition.snapshot.element.where(id = '${id}')`;
 }
 
 /** What stands below an element; undefined where that depends on its type. */
