@@ -13,7 +13,7 @@ import { labelled } from '../kap/labels.ts';
 import { defaultPolicy, type Policy, policyOf } from '../kap/policy.ts';
 import type { Refusal } from '../kap/rules/outcome.ts';
 import type { Settled } from './assemble.ts';
-import type { Draft, RecordParts } from './drafts.ts';
+import { type Draft, type RecordParts, rightlyMarked } from './drafts.ts';
 import { RULES_ENGINE } from './rules-engine.ts';
 import type { Change, UnitOfWork } from './store.ts';
 
@@ -119,7 +119,9 @@ export async function evaluatePatients(
     courses.push({ patientId, nextCheckAt: evaluation.nextCheckAt?.toISOString() ?? null });
   }
   if (refusals.length > 0) throw new Failure('business-rule', refusals);
-  return { settled: await settleFindings(unit, upserts, written, records), courses };
+  const set = parts.profiles.current();
+  const marked = (upsert: Resource) => rightlyMarked(set, upsert);
+  return { settled: await settleFindings(unit, upserts.map(marked), written, records), courses };
 }
 
 /** What is known of one patient, by 'Type/id'. */

@@ -4,7 +4,7 @@
  */
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, type Issue, issue, refusalOf } from '../fhir/failure.ts';
-import { keepDigits } from '../fhir/json.ts';
+import { keepDigits, parseJson } from '../fhir/json.ts';
 import { uuidv7 } from '../fhir/uuid.ts';
 import { type Beside, besides } from '../fhir/validation/beside.ts';
 import { EXTENSION } from '../kap/codes.ts';
@@ -13,8 +13,9 @@ import { policyIssues } from '../kap/policy.ts';
 import type { ProfileSet } from './clinic-profiles.ts';
 import type { Draft, Prepared, RecordParts } from './draft.ts';
 import { collectReferences, fullUrlsOf } from './links.ts';
-import { refusedByProfiles, withoutMark } from './profile-rules.ts';
-import type { Leniency, WriteRequest } from './record.ts';
+import { hasMark, newFaults, refusedByProfiles, withoutMark } from './profile-rules.ts';
+import type { WriteRequest } from './record.ts';
+import type { Tolerance } from './tolerance.ts';
 
 export type { ConditionalReference, Draft, Prepared, RecordParts } from './draft.ts';
 
@@ -32,11 +33,11 @@ export function prepare(
   parts: RecordParts,
   requests: readonly WriteRequest[],
   set: ProfileSet,
-  leniency?: Leniency,
+  tolerance: Tolerance = {},
 ): Prepared {
   const issues: Issue[] = [];
   const wellFormed: Draft[] = [];
-  const door: Door = { parts, set, beside: besideOf(requests) };
+  const door: Door = { parts, set, beside: besideOf(requests, tolerance) };
   const unmet = new Map<Draft, readonly Issue[]>();
   const drafts = requests.map((request) => {
     const found: Issue[] = [];
@@ -51,7 +52,7 @@ export function prepare(
   // The clinic's rules read resources of the right shape; what they find is said together with the rest.
   const broken = clinicRuleIssues(wellFormed, wellFormed);
   for (const [draft, found] of unmet) {
-    issues.push(...refusedByProfiles(draft, onceLabelled(door, draft, found), set, leniency));
+    issues.push(...refusing(draft, onceLabelled(door, draft, found), set, tolerance));
   }
   if (issues.length > 0) throw new Failure(refusalOf(issues), [...issues, ...broken]);
   if (broken.length > 0) throw new Failure('business-rule', broken);
@@ -65,14 +66,14 @@ export function prepare(
  *
  * @throws Failure `business-rule` with every issue
  */
-export function prepareAgain(prepared: Prepared, set: ProfileSet, leniency?: Leniency): Prepared {
+export function prepareAgain(prepared: Prepared, set: ProfileSet, tolerance: Tolerance = {}): Prepared {
   const { drafts } = prepared;
   const requests = drafts.map(({ request, resource }) => (resource === undefined ? request : { ...request, resource }));
-  const beside = besideOf(requests);
+  const beside = besideOf(requests, tolerance);
   const issues = drafts.flatMap((draft) => {
     if (draft.resource === undefined) return [];
     const found = errorsIn(set, draft.resource, draft.place, besideDraft(draft.request, beside)).filter(isOfProfile);
-    return refusedByProfiles(draft, found, set, leniency);
+    return refusing(draft, found, set, tolerance);
   });
   if (issues.length > 0) throw new Failure('business-rule', issues);
   return { ...prepared, set };
@@ -85,13 +86,26 @@ function isOfProfile({ profile }: Issue): boolean {
   return profile !== undefined;
 }
 
-/** The resources of a unit of work may refer to each other. */
-function besideOf(requests: readonly WriteRequest[]): Beside | undefined {
+/** What the profiles find and nobody tolerates. */
+function refusing(draft: Draft, found: readonly Issue[], set: ProfileSet, { leniency, followed }: Tolerance) {
+  const before = followed?.get(`${draft.type}/${draft.id}`);
+  if (before === undefined || found.length === 0) return refusedByProfiles(draft, found, set, leniency);
+  const stored = parseJson(before.content) as Resource;
+  const known = errorsIn(set, stored, draft.place).filter(isOfProfile);
+  return refusedByProfiles(draft, newFaults(draft, found, { resource: stored, faults: known }), set, leniency);
+}
+
+/**
+ * The resources of a unit of work may refer to each other. What an operation of ours changes of a stored one is left out:
+ * who refers to it refers to what is stored, as in any other unit of work.
+ */
+function besideOf(requests: readonly WriteRequest[], { computed }: Tolerance): Beside | undefined {
   if (requests.length < 2) return undefined;
   return besides(
-    requests.flatMap(({ resource, fullUrl }) =>
-      resource === undefined ? [] : [{ resource, ...(fullUrl === undefined ? {} : { fullUrl }) }],
-    ),
+    requests.flatMap(({ method, id, resource, fullUrl }) => {
+      const isStored = computed === true && method === 'PUT' && id !== undefined;
+      return resource === undefined || isStored ? [] : [{ resource, ...(fullUrl === undefined ? {} : { fullUrl }) }];
+    }),
   );
 }
 
@@ -150,6 +164,12 @@ export function errorsIn(
   among: CheckedBeside = {},
 ): Issue[] {
   return validator.check(resource, { place, ...among }).filter(({ severity }) => severity !== 'warning');
+}
+
+/** The tag of an import does not outlive the fault: a rule may have mended it. */
+export function rightlyMarked(set: ProfileSet, resource: Resource): Resource {
+  if (!hasMark(resource) || errorsIn(set, resource, resource.resourceType).some(isOfProfile)) return resource;
+  return withoutMark(resource);
 }
 
 /**

@@ -41,6 +41,33 @@ export function refusedByProfiles(
   return of('reject');
 }
 
+/**
+ * The faults that a change adds to those of the version that it follows. As long as one of the old is left, the resource
+ * keeps the tag that it was imported with.
+ */
+export function newFaults(
+  draft: Draft,
+  found: readonly Issue[],
+  before: { readonly resource: Resource; readonly faults: readonly Issue[] },
+): readonly Issue[] {
+  const old = before.faults.map(faultOf);
+  const added = found.filter((each) => {
+    const at = old.indexOf(faultOf(each));
+    // One old fault stands for one that is found now.
+    if (at >= 0) old.splice(at, 1);
+    return at < 0;
+  });
+  if (added.length < found.length && draft.resource !== undefined && hasMark(before.resource)) {
+    draft.resource = withMark(draft.resource);
+  }
+  return added;
+}
+
+/** Several invariants may be broken at one place: what they say tells them apart. */
+function faultOf({ profile, code, expression, diagnostics }: Issue): string {
+  return JSON.stringify([profile, code, expression, code === 'invariant' ? diagnostics : '']);
+}
+
 /** A refusal that holds as long as the package is loaded. */
 export class DefinitionOfPackage extends Failure {}
 
@@ -54,6 +81,11 @@ export function refuseDefinition(set: ProfileSet, type: string, id: string, plac
   if (key === undefined) return;
   const diagnostics = `${type}/${id} is a definition of ${key} and cannot be changed: kap-bridge profiles remove ${key}`;
   throw new DefinitionOfPackage('business-rule', issue('business-rule', diagnostics, place));
+}
+
+/** Whether it was imported with a fault. */
+export function hasMark({ meta }: Resource): boolean {
+  return meta?.tag?.some(isMark) === true;
 }
 
 function isMark({ system, code }: Coding): boolean {
@@ -70,7 +102,7 @@ export function withoutMark(resource: Resource): Resource {
 }
 
 function withMark(resource: Resource): Resource {
-  if (resource.meta?.tag?.some(isMark) === true) return resource;
+  if (hasMark(resource)) return resource;
   const tag = [...(resource.meta?.tag ?? []), PROFILE_NOT_MET];
   return keepDigits(resource, { ...resource, meta: { ...resource.meta, tag } } as Resource);
 }

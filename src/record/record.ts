@@ -158,6 +158,11 @@ export type WriteContext = AuditContext & {
   readonly provenance?: string;
   /** Absent: whatever does not meet a profile that it claims is refused. */
   readonly leniency?: Leniency;
+  /**
+   * An operation of ours made the requests from what is stored. What does not meet a profile before it changes something
+   * else is no reason to refuse the change (decision 0083).
+   */
+  readonly computed?: true;
   /** It loads or removes packages, whose definitions nothing else may change. */
   readonly packages?: true;
   /** It brings history from elsewhere: EHRs are not told, and nothing that was written here is overwritten (decision 0083). */

@@ -11,6 +11,7 @@ import { Failure, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
 import { typesLookedAt } from '../fhir/search-reach.ts';
 import { assemble, versionMade } from './assemble.ts';
+import type { ProfileSet } from './clinic-profiles.ts';
 import {
   checkVersion,
   conditionOf,
@@ -31,6 +32,7 @@ import { type TellingContext, telling } from './provenance.ts';
 import type { WriteContext, WriteRequest, WriteResult } from './record.ts';
 import { type CurrentRow, OtherProfiles, type UnitOfWork } from './store.ts';
 import { writeStraight } from './straight.ts';
+import { isOfProfiles, tolerantly } from './tolerance.ts';
 import { changeOf, resultsOf, settleAll } from './write-change.ts';
 
 /** What is to commit together with the resources; tried again with them. */
@@ -61,7 +63,8 @@ export async function write(
       const latest = await parts.profiles.latest();
       if (error instanceof DefinitionOfPackage && latest === prepared.set) throw error;
       if (left === 1) throw unsettled(error);
-      prepared = prepareAgain(prepared, latest, context.leniency);
+      const before = prepared;
+      prepared = await tolerantly(parts, requests, context, (tolerance) => prepareAgain(before, latest, tolerance));
     }
   }
 }
@@ -70,16 +73,17 @@ export async function write(
 async function accepted(
   parts: RecordParts,
   requests: readonly WriteRequest[],
-  { leniency }: WriteContext,
+  context: WriteContext,
 ): Promise<Prepared> {
   const set = parts.profiles.current();
+  const preparedWith = (held: ProfileSet) =>
+    tolerantly(parts, requests, context, (tolerance) => prepare(parts, requests, held, tolerance));
   try {
-    return prepare(parts, requests, set, leniency);
+    return await preparedWith(set);
   } catch (error) {
-    const isOfProfiles = error instanceof Failure && error.issues.some(({ profile }) => profile !== undefined);
-    const latest = isOfProfiles ? await parts.profiles.latest() : set;
+    const latest = isOfProfiles(error) ? await parts.profiles.latest() : set;
     if (latest === set) throw error;
-    return prepare(parts, requests, latest, leniency);
+    return preparedWith(latest);
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the clinic's operations share: Parameters in, a transaction recorded, its resources out. */
+import type { Bundle } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
-import { Failure, issue } from '../../fhir/failure.ts';
+import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
 import type { Recorded } from '../../kap/recorded.ts';
 import type { StoredResource } from '../../record/record.ts';
@@ -37,7 +38,7 @@ export function instanceOperation(
         try {
           return await recordBundle(request, recorded.bundle, 'operation', handling);
         } catch (error) {
-          if (left === 1 || !isOvertaken(error)) throw error;
+          if (left === 1 || !isOvertaken(error)) throw ofResources(error, recorded.bundle);
         }
       }
     },
@@ -54,6 +55,23 @@ function isOvertaken(error: unknown): boolean {
     (error.code === 'precondition-failed' || error.code === 'conflict') &&
     error.issues.some(({ code }) => code === 'conflict')
   );
+}
+
+const ENTRY = /^Bundle\.entry\[(\d+)\](?:\.resource)?(.*)$/s;
+
+/** The caller has not seen the transaction: places are those in the resources, and the words say which one. */
+function ofResources(error: unknown, { entry = [] }: Bundle): unknown {
+  if (!(error instanceof Failure)) return error;
+  const issues = error.issues.map((found): Issue => {
+    const [, at, rest = ''] = ENTRY.exec(found.expression ?? '') ?? [];
+    const resource = entry[Number(at)]?.resource;
+    if (resource === undefined) return found;
+    const { resourceType: type, id } = resource;
+    const name = id === undefined ? `the new ${type}` : `${type}/${id}`;
+    const isWithin = !rest.startsWith('.request') && !rest.startsWith('.fullUrl');
+    return { ...found, diagnostics: `${name}: ${found.diagnostics}`, expression: isWithin ? type + rest : type };
+  });
+  return new Failure(error.code, issues, { cause: error });
 }
 
 /** The instance of the url, parsed. */

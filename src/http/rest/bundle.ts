@@ -55,7 +55,8 @@ export async function recordBundle(
   const audited = (id: string) => {
     eventId ??= id;
   };
-  const written = { ...writeContext(request, interaction), audited };
+  const computed = interaction === 'operation' ? ({ computed: true } as const) : {};
+  const written = { ...writeContext(request, interaction), ...computed, audited };
   const response = await processBundle(clinic.record, bundle, written, {
     authorize: (type, asked) => requirePermission(grant.scopes, type, asked),
     ask: (asked, within) => handling.ask(request, asked, within),
