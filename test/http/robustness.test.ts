@@ -1,6 +1,6 @@
 /** Whatever is sent, the answer is below 500, explains itself, and the next request is served. */
 
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import fc from 'fast-check';
@@ -152,9 +152,12 @@ test('a connection that sends half a body and leaves harms nobody', async () => 
 });
 
 test('closing the server lets a request on its way end', async () => {
-  const other = await listen((_request, response) => setTimeout(() => response.end('done'), 100), 0, '127.0.0.1');
+  const arrived = Promise.withResolvers<ServerResponse>();
+  const other = await listen((_request, response) => arrived.resolve(response), 0, '127.0.0.1');
   const answered = fetch(`http://127.0.0.1:${portOf(other)}/`).then((response) => response.text());
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  await close(other);
+  const response = await arrived.promise;
+  const closed = close(other);
+  response.end('done');
+  await closed;
   expect(await answered).toBe('done');
 });
