@@ -3,9 +3,8 @@
  * What was opened is closed in the opposite order, also when a later part does not start.
  */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Resource } from '@medplum/fhirtypes';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import type { QueueStore } from '../jobs/queue.ts';
 import { startCourseReview } from '../jobs/review-courses.ts';
@@ -24,7 +23,6 @@ import type { Clinic } from './http/exchange.ts';
 import type { Dependency } from './http/health.ts';
 import { createMetrics, type Metrics } from './http/metrics.ts';
 import { close, listen } from './http/server.ts';
-import { CANONICAL_BASE } from './kap/codes.ts';
 import { createAuditReader, createAuditTrail } from './postgres/audit.ts';
 import { deliveryParts } from './postgres/delivery-parts.ts';
 import { openEmbeddedPostgres } from './postgres/embedded.ts';
@@ -44,6 +42,7 @@ import { createRecord } from './record/create-record.ts';
 import { installGuide, installProtocol } from './record/install-protocol.ts';
 import { type FhirParts, fhirParts, recordParts } from './record/open-record.ts';
 import type { WriteContext } from './record/record.ts';
+import { guideDefinitions, shippedProtocol } from './record/shipped-definitions.ts';
 
 /** Resolves when requests will succeed. @throws Failure when a part cannot start; nothing is left open then */
 export async function startService(config: Config): Promise<RunningService> {
@@ -250,9 +249,9 @@ async function openClinic(shared: Shared, name: string): Promise<OpenClinic> {
     agent: { clientId: 'system' },
     interaction: 'update',
   });
-  await installProtocol(store, record, shipped(PROTOCOL), ownContext());
+  await installProtocol(store, record, shippedProtocol(), ownContext());
   if (config.role !== 'api') {
-    const renewed = await installGuide(store, record, shipped(GUIDE).filter(isOurs), ownContext());
+    const renewed = await installGuide(store, record, guideDefinitions(), ownContext());
     if (renewed.length > 0)
       logger.info({ clinic: name, definitions: renewed.length }, 'definitions of the guide stored');
     const review = startCourseReview(parts, ownContext, logger);
@@ -286,24 +285,6 @@ async function openDelivery(shared: Shared, clinic: string, pool: Pool, sealing:
       : await startWorker({ ...relay, ownBase, deliveries, targets, onlyOne });
   closers.push(() => waker.close());
   return waker;
-}
-
-/** Plans, activities, questionnaires and our own operations of fhir-profiles. */
-const PROTOCOL = /^(PlanDefinition|ActivityDefinition|Questionnaire|OperationDefinition)-.*\.json$/;
-const GUIDE =
-  /^(StructureDefinition|SearchParameter|CodeSystem|ValueSet|ConceptMap|ImplementationGuide|CapabilityStatement)-.*\.json$/;
-
-function shipped(files: RegExp): readonly Resource[] {
-  const folder = join(import.meta.dirname, '..', 'fhir-profiles');
-  return readdirSync(folder)
-    .filter((file) => files.test(file))
-    .sort()
-    .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Resource);
-}
-
-/** Parts of other people's code systems are there for the terminology alone. */
-function isOurs(resource: Resource): boolean {
-  return (resource as { url?: string }).url?.startsWith(`${CANONICAL_BASE}/`) === true;
 }
 
 // ---- HTTP

@@ -116,13 +116,13 @@ function versionOf(
   parts: RecordParts,
   one: Settled,
   rids: Iterator<string>,
-  { history, packages }: TellingContext,
+  { history, definitions }: TellingContext,
   now: Date,
 ): NewVersion | undefined {
   if (one.keep) return undefined;
   const { draft, id } = one;
   const version = draft.method === 'DELETE' ? deletion(one, now) : nextVersion(parts, one, rids, now);
-  if (version !== undefined && packages === undefined) {
+  if (version !== undefined && definitions === undefined) {
     refuseDefinition(parts.profiles.current(), draft.type, id, draft.place);
   }
   return version === undefined || history === undefined ? version : asHistory(one, version);

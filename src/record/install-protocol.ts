@@ -34,7 +34,7 @@ export async function installProtocol(
     if (id === undefined || (await store.read(type, id)) !== undefined) continue;
     requests.push({ method: 'PUT', type, id, resource, place: `${type}/${id}` });
   }
-  if (requests.length > 0) await record.write(requests, context);
+  if (requests.length > 0) await record.write(requests, { ...context, definitions: true });
   return requests.map(({ type, id }) => `${type}/${id}`);
 }
 
@@ -52,7 +52,7 @@ export async function installGuide(
     if (id === undefined || (row !== undefined && !row.deleted && saysTheSame(row.content, resource))) return [];
     return [{ method: 'PUT', type, id, resource, place: `${type}/${id}`, alone: true }];
   });
-  if (requests.length > 0) await record.write(requests, context);
+  if (requests.length > 0) await record.write(requests, { ...context, definitions: true });
   return requests.map(({ type, id }) => `${type}/${id}`);
 }
 

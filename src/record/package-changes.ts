@@ -70,7 +70,7 @@ export async function addPackages(
       await write(
         parts,
         requests,
-        { ...context, leniency, packages: true },
+        { ...context, leniency, definitions: true },
         {
           async before(unit) {
             const now = await unit.lockPackages();
@@ -118,7 +118,7 @@ export async function removePackage(parts: RecordParts, key: string, context: By
   await write(
     parts,
     requests,
-    { ...context, packages: true },
+    { ...context, definitions: true },
     {
       async before(unit) {
         const now = await unit.lockPackages();

@@ -12,6 +12,7 @@ import type { ProfileSet } from './clinic-profiles.ts';
 import type { Draft } from './draft.ts';
 import type { Strictness } from './packages.ts';
 import type { Leniency } from './record.ts';
+import { isOfGuide } from './shipped-definitions.ts';
 
 /** On a resource that was imported although it does not meet a profile that it claims. The service's own to set. */
 export const PROFILE_NOT_MET: Coding = { system: SYSTEM.kap, code: 'profile-not-met' };
@@ -68,18 +69,21 @@ function faultOf({ profile, code, expression, diagnostics }: Issue): string {
   return JSON.stringify([profile, code, expression, code === 'invariant' ? diagnostics : '']);
 }
 
-/** A refusal that holds as long as the package is loaded. */
+/** A refusal that holds as long as the package is loaded, or the definition is one of our guide. */
 export class DefinitionOfPackage extends Failure {}
 
 /**
- * What is read of a package is what is enforced: its definitions come and go with it.
+ * What is read of a package, or of our own guide, is what is enforced: its definitions come and go with it.
  *
  * @throws DefinitionOfPackage
  */
 export function refuseDefinition(set: ProfileSet, type: string, id: string, place: string): void {
   const key = set.packageOf(`${type}/${id}`);
-  if (key === undefined) return;
-  const diagnostics = `${type}/${id} is a definition of ${key} and cannot be changed: kap-bridge profiles remove ${key}`;
+  const isOurs = key === undefined && isOfGuide(type, id);
+  if (key === undefined && !isOurs) return;
+  const diagnostics = isOurs
+    ? `${type}/${id} is a definition of the service's own guide and cannot be changed: give yours another id and url`
+    : `${type}/${id} is a definition of ${key} and cannot be changed: kap-bridge profiles remove ${key}`;
   throw new DefinitionOfPackage('business-rule', issue('business-rule', diagnostics, place));
 }
 

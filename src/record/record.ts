@@ -163,8 +163,8 @@ export type WriteContext = AuditContext & {
    * else is no reason to refuse the change (decision 0083).
    */
   readonly computed?: true;
-  /** It loads or removes packages, whose definitions nothing else may change. */
-  readonly packages?: true;
+  /** It installs what comes with the service, or loads or removes packages: definitions that nothing else may change. */
+  readonly definitions?: true;
   /** It brings history from elsewhere: EHRs are not told, and nothing that was written here is overwritten (decision 0083). */
   readonly history?: true;
 };
