@@ -65,12 +65,14 @@ export function register(program: Command): void {
 }
 
 async function importFiles(files: readonly string[], options: Options): Promise<Report> {
-  const [{ requireFiles, unitsOfFile }, { importUnit }, { createRecord }, { createPatchReader }] = await Promise.all([
-    import('./import-files.ts'),
-    import('../record/import.ts'),
-    import('../record/create-record.ts'),
-    import('../fhir/patch/patch-reader.ts'),
-  ]);
+  const [{ requireFiles, unitsOfFile }, { importUnit }, { ImportRepeats }, { createRecord }, { createPatchReader }] =
+    await Promise.all([
+      import('./import-files.ts'),
+      import('../record/import.ts'),
+      import('../record/import-repeats.ts'),
+      import('../record/create-record.ts'),
+      import('../fhir/patch/patch-reader.ts'),
+    ]);
   requireFiles(files);
   return withPostgres(async (postgres) => {
     const { parts, fhir, context } = await openRecord(postgres, options.clinic);
@@ -82,6 +84,7 @@ async function importFiles(files: readonly string[], options: Options): Promise<
       baseUrls: parts.baseUrls,
     };
     const tally = new Tally(options.dryRun === true);
+    const repeats = new ImportRepeats();
     const progress = startProgress(options.json === true);
     const importFile = async (file: string) => {
       for await (const read of unitsOfFile(file, rules)) {
@@ -89,7 +92,7 @@ async function importFiles(files: readonly string[], options: Options): Promise<
         else {
           const interaction = read.unit.isTransaction ? 'transaction' : 'batch';
           const told = context(options.by, interaction);
-          const imported = await importUnit(record, read.unit, told, { dryRun: tally.dryRun });
+          const imported = await importUnit(record, read.unit, told, { dryRun: tally.dryRun, repeats });
           for (const item of imported) tally.add(item);
         }
         progress.at(() => `${file}: ${tally.resources} resources, ${tally.total.refused} refused`);
@@ -181,7 +184,11 @@ function reportText({ dryRun, types, total, findings, findingsLeftOut }: Report)
     .map(([type, counts]) => row(type, counts));
   const lines = [table(headings, [...rows, row('all', total)])];
   if (findings.length > 0) {
-    const shown = findings.slice(0, SHOWN).map(({ where, severity, expression, diagnostics, profile }) => {
+    // What was refused with something else is read after what it was refused for.
+    const told = findings.toSorted(
+      (a, b) => Number(a.severity === 'information') - Number(b.severity === 'information'),
+    );
+    const shown = told.slice(0, SHOWN).map(({ where, severity, expression, diagnostics, profile }) => {
       const words = profile === undefined ? diagnostics : `${diagnostics} (profile ${profile})`;
       return [where, severity, expression, words];
     });

@@ -11,6 +11,7 @@ import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { keepDigits, parseJson, stringifyJson } from '../fhir/json.ts';
 import { rewriteReferences } from '../fhir/references.ts';
 import { type EntryRules, parseEntry } from './bundle-entries.ts';
+import type { ImportRepeats } from './import-repeats.ts';
 import type { ClinicRecord, Deviation, WriteContext, WriteRequest, WriteResult } from './record.ts';
 
 /** One resource, and where it stands in its file: a line, or an entry. */
@@ -29,7 +30,8 @@ export type ImportedItem = {
   readonly issues: readonly Issue[];
 };
 
-export type ImportOptions = { readonly dryRun: boolean };
+/** `repeats`: of the whole import, however many units it has. */
+export type ImportOptions = { readonly dryRun: boolean; readonly repeats: ImportRepeats };
 
 /** @throws only for what is no refusal: what was imported until then is there, and the import can be repeated */
 export async function importUnit(
@@ -38,19 +40,65 @@ export async function importUnit(
   context: WriteContext,
   options: ImportOptions,
 ): Promise<readonly ImportedItem[]> {
-  const { items, isTransaction } = unit;
-  const taken = await attempt(record, items, context, options);
-  if (Array.isArray(taken)) return taken;
-  const refusal = taken as Failure;
-  if (items.length === 1 || isTransaction)
-    return items.map((item, at) => refused(item, at === 0 ? refusal.issues : []));
+  const repeats = new Map<ImportItem, Issue>();
+  for (const item of unit.items) {
+    const found = options.repeats.issueOf(item);
+    if (found !== undefined) repeats.set(item, found);
+  }
+  if (unit.isTransaction) {
+    if (repeats.size > 0) return refusedTransaction(unit.items, [...repeats.values()]);
+    const taken = await attempt(record, unit.items, context, options);
+    return taken instanceof Failure ? refusedTransaction(unit.items, taken.issues) : taken;
+  }
+  const items = unit.items.filter((item) => !repeats.has(item));
+  const taken = new Map((await eachTaken(record, items, context, options)).map((one, at) => [items[at], one]));
+  return unit.items.map((item) => taken.get(item) ?? refused(item, [repeats.get(item) as Issue]));
+}
+
+/** Together, and where that is refused one by one. */
+async function eachTaken(
+  record: ClinicRecord,
+  items: readonly ImportItem[],
+  context: WriteContext,
+  options: ImportOptions,
+): Promise<readonly ImportedItem[]> {
+  if (items.length === 0) return [];
+  const together = await attempt(record, items, context, options);
+  if (!(together instanceof Failure)) return together;
   const each: ImportedItem[] = [];
   for (const item of items) {
-    const own = await attempt(record, [item], context, options);
-    each.push(...(Array.isArray(own) ? own : [refused(item, (own as Failure).issues)]));
+    const own = items.length === 1 ? together : await attempt(record, [item], context, options);
+    each.push(...(own instanceof Failure ? [refused(item, own.issues)] : own));
   }
   return each;
 }
+
+const ENTRY = /^Bundle\.entry\[\d+\]/;
+
+/** Each issue at the entry whose place it names; the other entries are told that they are refused with it. */
+function refusedTransaction(items: readonly ImportItem[], issues: readonly Issue[]): readonly ImportedItem[] {
+  const entryOf = (place: string | undefined) => ENTRY.exec(place ?? '')?.[0];
+  const entries = new Set(items.map(({ request: { place } }) => entryOf(place)));
+  const named = Map.groupBy(issues, ({ expression }) => {
+    const entry = entryOf(expression);
+    return entries.has(entry) ? entry : undefined;
+  });
+  const ofNone = (named.get(undefined) ?? []).map((each) => ({
+    ...each,
+    diagnostics: `The transaction as a whole: ${each.diagnostics}`,
+  }));
+  return items.map((item, at) => {
+    const own = named.get(entryOf(item.request.place)) ?? [];
+    const found = at === 0 ? [...own, ...ofNone] : own;
+    return refused(item, found.length > 0 ? found : [REFUSED_WITH_IT]);
+  });
+}
+
+const REFUSED_WITH_IT: Issue = {
+  severity: 'information',
+  code: 'informational',
+  diagnostics: 'Refused with its transaction, another entry of which is at fault',
+};
 
 function refused({ where, request }: ImportItem, issues: readonly Issue[]): ImportedItem {
   return { where, type: request.type, effect: 'refused', tagged: false, issues };
@@ -73,7 +121,7 @@ async function attempt(
   const told: WriteContext = { ...context, history: true, leniency: { deviates } };
   try {
     const results = dryRun ? await record.rehearse(requests, told) : await record.write(requests, told);
-    return items.map(({ where, request: { type } }, at) => {
+    return items.map(({ where, request: { type } }, at): ImportedItem => {
       const own = deviations.get(requests[at] as WriteRequest);
       const issues = [...(own?.values() ?? [])].flatMap((each) => each.issues).map(asWarning);
       const effect = results === undefined ? 'accepted' : (results[at] as WriteResult).effect;

@@ -1,6 +1,7 @@
 import type { Bundle, Resource } from '@medplum/fhirtypes';
 import { createPatchReader } from '../../src/fhir/patch/patch-reader.ts';
 import { type ImportedItem, importUnit, itemOf, unitsOf } from '../../src/record/import.ts';
+import { ImportRepeats } from '../../src/record/import-repeats.ts';
 import { setPolicy } from '../../src/record/package-changes.ts';
 import type { Strictness } from '../../src/record/packages.ts';
 import type { WriteRequest } from '../../src/record/record.ts';
@@ -36,13 +37,14 @@ const rules = {
 };
 async function imported(resource: Resource, dryRun = false): Promise<ImportedItem> {
   const unit = { isTransaction: false, items: [itemOf(resource, 'file:1')] };
-  const [item] = await importUnit(clinic.record, unit, writeContext('batch'), { dryRun });
+  const [item] = await importUnit(clinic.record, unit, writeContext('batch'), { dryRun, repeats: new ImportRepeats() });
   return item as ImportedItem;
 }
 async function importedBundle(bundle: Bundle): Promise<readonly ImportedItem[]> {
   const items: ImportedItem[] = [];
+  const repeats = new ImportRepeats();
   for (const unit of unitsOf(bundle, (at) => `entry[${at}]`, rules)) {
-    items.push(...(await importUnit(clinic.record, unit, writeContext('batch'), { dryRun: false })));
+    items.push(...(await importUnit(clinic.record, unit, writeContext('batch'), { dryRun: false, repeats })));
   }
   return items;
 }
@@ -189,10 +191,11 @@ test('of a transaction all or nothing is imported, of a collection each for itse
     type: 'transaction',
     entry: [{ ...entry(patient.resource), fullUrl: patient.fullUrl }, ...observations.map(entry)],
   });
+  const withIt = { severity: 'information', diagnostics: expect.stringContaining('another entry') };
   expect(await importedBundle(transaction(first as Resource, bad))).toMatchObject([
-    { effect: 'refused', issues: [{ expression: 'Bundle.entry[2].resource.status' }] },
-    { effect: 'refused', issues: [] },
-    { effect: 'refused', issues: [] },
+    { where: 'entry[0]', effect: 'refused', issues: [withIt] },
+    { where: 'entry[1]', effect: 'refused', issues: [withIt] },
+    { where: 'entry[2]', effect: 'refused', issues: [{ expression: 'Bundle.entry[2].resource.status' }] },
   ]);
   const taken = await importedBundle(transaction(first as Resource));
   expect(taken.map(({ effect }) => effect)).toEqual(['created', 'created']);

@@ -2,6 +2,7 @@
 import type { Bundle, OperationOutcome, Procedure, Resource, ServiceRequest } from '@medplum/fhirtypes';
 import { CANONICAL_BASE } from '../../../src/kap/codes.ts';
 import { type ImportedItem, importUnit, itemOf } from '../../../src/record/import.ts';
+import { ImportRepeats } from '../../../src/record/import-repeats.ts';
 import { installProtocol } from '../../../src/record/install-protocol.ts';
 import { setPolicy } from '../../../src/record/package-changes.ts';
 import type { Strictness } from '../../../src/record/packages.ts';
@@ -29,10 +30,11 @@ async function importedCourse(strictness: Strictness, change: (order: ServiceReq
   }
   const chart = enrolled();
   const imported: ImportedItem[] = [];
+  const repeats = new ImportRepeats();
   for (const resource of chart.all()) {
     const old = resource.resourceType === 'ServiceRequest' ? (change(resource) as Resource) : resource;
     const unit = { isTransaction: false, items: [itemOf(old, `${old.resourceType}/${old.id}`)] };
-    imported.push(...(await importUnit(record, unit, writeContext('batch'), { dryRun: false })));
+    imported.push(...(await importUnit(record, unit, writeContext('batch'), { dryRun: false, repeats })));
   }
   const call = service.as(await service.token());
   return {
