@@ -3,8 +3,9 @@
  * the first of them is evaluated.
  *
  * What comes out is true, false or undefined: the engine may fail, ask for what is not here, or take too long for a
- * hostile value or expression. It never sees a value of more than MAX_SIZE parts, spends at most WORK of them in a
- * check, and is stopped after TIMEOUT_MS where an expression could grow faster than its input.
+ * hostile value or expression. It never sees a value of more than MAX_SIZE parts, walks over at most WORK of them in a
+ * check, counted as far as they can be counted beforehand and else by the time they took, and is stopped after
+ * TIMEOUT_MS where an expression could grow faster than its input.
  */
 import { createRequire } from 'node:module';
 import { createContext, Script } from 'node:vm';
@@ -17,13 +18,19 @@ const MAX_SIZE = 20_000;
 const WORK = 1_000_000;
 /** What an evaluation costs besides the size of its value. */
 const WORK_OF_CALL = 20;
+/** About what the engine needs for one part. */
+const MICROSECONDS_OF_WORK = 3;
+/** What it takes to watch the time of an evaluation. */
+const WORK_OF_CLOCK = 50;
 const TIMEOUT_MS = 500;
 const MAX_LENGTH = 10_000;
 
-/** Where an evaluation may take more than time linear in a small value. */
+/** A value up to here is evaluated without a clock, unless the expression is GROWING or goes back to where it came from. */
 const SMALL = 500;
 const GROWING = /\b(?:descendants|children|repeat|aggregate|matches|replaceMatches|matchesFull|defineVariable)\b/;
+const BACK = /%/;
 const BEYOND = /%|\bresolve\b/;
+const CALL = /\w\s*\(/g;
 
 type Engine = typeof import('fhirpath');
 type Model = NonNullable<Parameters<Engine['compile']>[1]>;
@@ -40,8 +47,9 @@ type EngineNode = { readonly constructor: { makeResNode(...args: unknown[]): Eng
 /** @param on what the value is; its `type` is known to R4 */
 export function engineInvariant(expression: string, on: ElementsOf, scope: InvariantScope): InvariantCheck {
   if (expression.length > MAX_LENGTH) return () => undefined;
-  const isGrowing = GROWING.test(expression);
+  const isTimed = GROWING.test(expression) || BACK.test(expression);
   const looksBeyond = BEYOND.test(expression);
+  const walks = walksOf(expression);
   const names = variableNames(expression);
   const asked: Asked = { isUnanswered: false };
   // A primitive is given as the value of an extension: its sibling has a place there, and the engine fails for a bare number.
@@ -53,8 +61,10 @@ export function engineInvariant(expression: string, on: ElementsOf, scope: Invar
       : compiled(expression, on.type, scope, asked),
   );
   return (value, sibling) => {
+    // Asked first: to measure a large resource for each of its elements is quadratic as well.
+    if (scope.engineWork > WORK) return undefined;
     const size = sizeOf(value, MAX_SIZE) + sizeOf(sibling, MAX_SIZE) + (looksBeyond ? sizeOf(scope.root, MAX_SIZE) : 0);
-    scope.engineWork += size + WORK_OF_CALL;
+    scope.engineWork += size * walks + WORK_OF_CALL;
     if (size > MAX_SIZE || scope.engineWork > WORK) return undefined;
     asked.isUnanswered = false;
     const result = outcome(() => {
@@ -63,7 +73,7 @@ export function engineInvariant(expression: string, on: ElementsOf, scope: Invar
       const variables = { ...names, resource: scope.resource, rootResource: scope.root };
       const given = isWrapped ? { [key]: value, [`_${key}`]: sibling ?? undefined } : value;
       const run = () => evaluateNow(given, variables);
-      return isGrowing || size > SMALL ? inTime(run, scope) : run();
+      return isTimed || size > SMALL ? inTime(run, size * walks, scope) : run();
     });
     // A reference that leads nowhere here may well lead to what the constraint wants.
     return result !== true && asked.isUnanswered ? undefined : result;
@@ -79,14 +89,16 @@ export function selectedIn(
   expression: string,
   scope: InvariantScope,
 ): ReadonlySet<unknown> | undefined {
+  if (expression.length > MAX_LENGTH || scope.engineWork > WORK) return undefined;
   const size = sizeOf(resource, MAX_SIZE);
-  scope.engineWork += size + WORK_OF_CALL;
-  if (expression.length > MAX_LENGTH || size > MAX_SIZE || scope.engineWork > WORK) return undefined;
+  const work = size * walksOf(expression);
+  scope.engineWork += work + WORK_OF_CALL;
+  if (size > MAX_SIZE || scope.engineWork > WORK) return undefined;
   const asked: Asked = { isUnanswered: false };
   try {
     const evaluate = compiled(expression, String(resource.resourceType), scope, asked);
     const variables = { ...variableNames(expression), resource, rootResource: scope.root };
-    const found = inTime(() => evaluate(resource, variables), scope) as readonly Partial<Selected>[];
+    const found = inTime(() => evaluate(resource, variables), work, scope) as readonly Partial<Selected>[];
     return asked.isUnanswered ? undefined : new Set(found.flatMap(({ data, _data }) => [data, _data]));
   } catch {
     return undefined; // as in `outcome`
@@ -232,6 +244,11 @@ function variableNames(expression: string): Record<string, string> {
   return names;
 }
 
+/** How often an expression may go over all there is, as long as it does not do so from each of its items. */
+function walksOf(expression: string): number {
+  return GROWING.test(expression) ? (expression.match(CALL) ?? []).length : 1;
+}
+
 /** How many values there are, counted up to a limit. */
 function sizeOf(value: unknown, limit: number): number {
   if (typeof value === 'string') return 1 + (value.length >> 7);
@@ -247,11 +264,16 @@ function sizeOf(value: unknown, limit: number): number {
 const stage: { run: (() => unknown[]) | undefined } = { run: undefined };
 let sandbox: { readonly script: Script; readonly context: object } | undefined;
 
-/** Stops what takes too long; nothing more is evaluated in this check then. */
-function inTime(run: () => unknown[], scope: InvariantScope): unknown[] {
+/**
+ * Stops what takes too long; nothing more is evaluated in this check then.
+ *
+ * @param work what was counted for it; when it took longer than that, the rest is added
+ */
+function inTime(run: () => unknown[], work: number, scope: InvariantScope): unknown[] {
   sandbox ??= { script: new Script('run()'), context: createContext(stage) };
   const { resource, root, containedIds } = scope;
   stage.run = run;
+  const start = process.threadCpuUsage();
   try {
     return sandbox.script.runInContext(sandbox.context, { timeout: TIMEOUT_MS }) as unknown[];
   } catch (error) {
@@ -263,5 +285,7 @@ function inTime(run: () => unknown[], scope: InvariantScope): unknown[] {
     throw error;
   } finally {
     stage.run = undefined;
+    const { user, system } = process.threadCpuUsage(start);
+    scope.engineWork += Math.max(Math.floor((user + system) / MICROSECONDS_OF_WORK) - work - WORK_OF_CLOCK, 0);
   }
 }

@@ -336,6 +336,47 @@ test('a constraint that goes back to the resource from each of its items is stop
   expect(ms).toBeLessThan(15_000);
 });
 
+test('a constraint that walks the resource from each element walks it a bounded number of times, then is not decided', () => {
+  const walked = { times: 0 };
+  const patient = new Proxy(
+    { resourceType: 'Patient', name: list((n) => ({ family: `${n}` }), 300) },
+    {
+      ownKeys: (target) => {
+        walked.times++;
+        return Reflect.ownKeys(target);
+      },
+    },
+  );
+  const scope = { ...emptyScope(), resource: patient, root: patient };
+  const check = invariantOf(
+    { key: 'x-1', expression: '%resource.descendants().count() > 1' },
+    'HumanName',
+    elementsOf('HumanName', definitions),
+    scope,
+  );
+  const results = list((n) => check({ family: `${n}` }), 2000);
+  expect(results).not.toContain(false);
+  expect(results.at(-1)).toBeUndefined();
+  // 300 names are more than 600 parts, gone over by two functions; the engine asks for the keys a few times each.
+  expect(walked.times).toBeLessThan(1_000_000 / 600);
+  const before = walked.times;
+  expect(check({ family: 'x' })).toBeUndefined();
+  expect(walked.times).toBe(before);
+});
+
+test('what the constraints of R4 may look at is enough for a patient of 1,000 names and a bundle of 2,000 entries', () => {
+  const patient = {
+    resourceType: 'Patient',
+    name: list((n) => ({ family: `${n}`, period: { start: '2020', end: '2021-01-01' } }), 1000),
+  };
+  const entry = list((n) => ({ fullUrl: `urn:x:${n}`, resource: { ...observation, id: `o${n}` } }), 2000);
+  for (const resource of [patient, { resourceType: 'Bundle', type: 'collection', entry }]) {
+    const found = validator.check(resource, { warnings: true });
+    expect(found.filter(({ diagnostics }) => diagnostics?.includes('could not be found out'))).toEqual([]);
+    expect(found.filter(({ severity }) => severity === 'error')).toEqual([]);
+  }
+});
+
 test('a pattern of a profile that tries everything is tested in time linear in the text', () => {
   const check = invariantOf(
     { key: 'x-1', expression: "family.matches('^(a+)+$')" },

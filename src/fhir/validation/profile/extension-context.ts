@@ -1,7 +1,7 @@
 /** Where an extension may stand. @see https://hl7.org/fhir/R4/defining-extensions.html#context */
 import type { Definitions } from '../../definitions.ts';
 import type { ExtensionContext, Profile } from '../../profiles/model.ts';
-import type { FhirNode } from '../invariant.ts';
+import type { FhirNode, InvariantCheck } from '../invariant.ts';
 import { elementsOf } from '../invariant-elements.ts';
 import { selectedIn } from '../invariant-engine.ts';
 import { invariantOf } from '../invariant-source.ts';
@@ -16,22 +16,48 @@ export type ContextSource = {
 /** The element that has the extension. */
 export type Holder = { readonly holder: FhirNode; readonly place: Place; readonly resource: FhirNode };
 
-/** Undefined when the extension may stand there, else why not. */
-export function standsRight(
+/** Why an extension may not stand where it stands, or may be in the wrong place. */
+export type Doubt = { readonly words: string; readonly isCertain: boolean };
+
+/** Undefined when the extension may stand there. */
+export function doubtOf(
   { context, contextInvariant = [] }: Profile,
   at: Holder,
   source: ContextSource,
-): string | undefined {
+): Doubt | undefined {
   if (context !== undefined && !context.some((allowed) => isIn(allowed, at, source))) {
-    return `This extension may not stand here: expected on ${context.map(({ expression }) => expression).join(', ')}`;
+    const words = `This extension may not stand here: expected on ${context.map(({ expression }) => expression).join(', ')}`;
+    return { words, isCertain: true };
   }
+  let doubt: Doubt | undefined;
   for (const expression of contextInvariant) {
     if (expression.includes('%extension')) continue;
-    const { path = 'Element', type = path } = at.place;
-    const check = invariantOf({ key: 'context', expression }, type, elementsOf(path, source.definitions), source.state);
-    if (check(at.holder) === false) return `This extension may stand only where this holds: ${expression}`;
+    const holds = contextCheck(expression, at.place, source)(at.holder);
+    if (holds === false) {
+      return { words: `This extension may stand only where this holds: ${expression}`, isCertain: true };
+    }
+    if (holds === undefined) {
+      doubt ??= {
+        words: `It could not be found out whether this extension may stand here, only where this holds: ${expression}`,
+        isCertain: false,
+      };
+    }
   }
-  return undefined;
+  return doubt;
+}
+
+const contextChecks = new WeakMap<CheckState, Map<string, InvariantCheck>>();
+
+/** One for all extensions of a kind: to compile an expression takes longer than to evaluate it. */
+function contextCheck(expression: string, place: Place, { definitions, state }: ContextSource): InvariantCheck {
+  const { path = 'Element', type = path } = place;
+  const made = contextChecks.get(state) ?? new Map<string, InvariantCheck>();
+  contextChecks.set(state, made);
+  const key = `${path} ${type} ${expression}`;
+  const check =
+    made.get(key) ?? invariantOf({ key: 'context', expression }, type, elementsOf(path, definitions), state);
+  made.set(key, check);
+  return check;
 }
 
 function isIn({ type, expression }: ExtensionContext, at: Holder, source: ContextSource): boolean {

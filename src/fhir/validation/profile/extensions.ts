@@ -8,7 +8,7 @@ import { type Issue, issue } from '../../failure.ts';
 import type { Profile } from '../../profiles/model.ts';
 import { type FhirNode, isNode } from '../invariant.ts';
 import { type Place, stepInto } from '../place.ts';
-import { type ContextSource, standsRight } from './extension-context.ts';
+import { type ContextSource, doubtOf } from './extension-context.ts';
 
 export type ExtensionSource = ContextSource & {
   /** The definition of an extension by its url. */
@@ -108,8 +108,11 @@ class Walk {
       source.found(source.issuesOf(inResource, profile), profile);
     }
     if (profile.context !== undefined || profile.contextInvariant !== undefined) {
-      const refusal = standsRight(profile, { holder, place: above.place, resource: this.#resource }, source);
-      if (refusal !== undefined) found(refusal);
+      const doubt = doubtOf(profile, { holder, place: above.place, resource: this.#resource }, source);
+      if (doubt?.isCertain === true) found(doubt.words);
+      else if (doubt !== undefined && source.state.warnings) {
+        source.found([{ ...issue('extension', doubt.words, spot.place.expression), severity: 'warning' }], profile);
+      }
     }
     return true;
   }
