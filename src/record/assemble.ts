@@ -136,11 +136,14 @@ function versionOf(
  */
 function asHistory({ draft, current, byService }: Settled, version: NewVersion): NewVersion {
   const isLive = current !== undefined && !current.imported;
-  if (!isLive) return { ...version, imported: true };
+  const isTaken = draft.request.idOfEntry === true && current !== undefined && !current.deleted;
+  if (!isLive && !isTaken) return { ...version, imported: true };
   if (byService === true) return version;
   const what = current.deleted
     ? 'was deleted here'
-    : `was written here (version ${current.version}) and says something else`;
+    : isLive
+      ? `was written here (version ${current.version}) and says something else`
+      : `came with an entry of another Bundle (version ${current.version}) that has the same urn:uuid, and says something else`;
   const diagnostics = `${draft.type}/${current.id} ${what}: an import does not overwrite it. Leave it out, or write it through the API.`;
   throw new Failure('conflict', issue('conflict', diagnostics, draft.place));
 }

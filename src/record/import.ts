@@ -218,7 +218,16 @@ function createOf(resource: Resource, fullUrl: string | undefined, place: string
   const { resourceType: type } = resource;
   const id = idOf(resource, fullUrl);
   const named = fullUrl === undefined ? {} : { fullUrl };
-  return { method: 'PUT', type, id, resource: identified(resource, id), place: `${place}.resource`, ...named };
+  const ofEntry = resource.id === undefined ? { idOfEntry: true as const } : {};
+  return {
+    method: 'PUT',
+    type,
+    id,
+    resource: identified(resource, id),
+    place: `${place}.resource`,
+    ...named,
+    ...ofEntry,
+  };
 }
 
 function identified(resource: Resource, id: string): Resource {

@@ -48,6 +48,8 @@ export type WriteRequest = {
   readonly patch?: ResourcePatch;
   /** An entry of a batch, a line of an import: like a single write, it may refer to what is not here yet. */
   readonly alone?: true;
+  /** The id is the `urn:uuid` of an entry, which says nothing beyond its Bundle: an import changes nothing by it. */
+  readonly idOfEntry?: true;
   /** fullUrl of a bundle entry, which other entries may refer to. */
   readonly fullUrl?: string;
   /** FHIRPath of the resource in the request: 'Observation' or 'Bundle.entry[2].resource'. */

@@ -92,3 +92,20 @@ test('a transaction that holds an id twice is refused at the second, like one wh
   ]);
   await expect(clinic.record.read('Patient', 't1')).rejects.toMatchObject({ code: 'not-found' });
 });
+
+test('entries of two Bundles with one urn:uuid are two things: the later one is refused, and replaces nothing', async () => {
+  const fullUrl = 'urn:uuid:00000000-0000-4000-8000-000000000001';
+  const imported = async (...resources: readonly Resource[]) => {
+    const entry = resources.map((resource) => ({ fullUrl, resource }));
+    const [unit] = unitsOf({ resourceType: 'Bundle', type: 'collection', entry }, (at) => `entry[${at}]`, rules);
+    if (unit === undefined) throw new Error('a Bundle with entries is a unit');
+    return importUnit(clinic.record, unit, writeContext('batch'), { dryRun: false, repeats: new ImportRepeats() });
+  };
+  const here = { resourceType: 'Patient', gender: 'female' } as Resource;
+  expect(await imported(here)).toMatchObject([{ effect: 'created' }]);
+  expect(await imported(here)).toMatchObject([{ effect: 'unchanged' }]);
+  const [other] = await imported({ resourceType: 'Patient', gender: 'male' } as Resource);
+  expect(other).toMatchObject({ effect: 'refused', issues: [{ code: 'conflict' }] });
+  expect(other?.issues[0]?.diagnostics).toContain('another Bundle');
+  expect(await versions('00000000-0000-4000-8000-000000000001')).toBe(1);
+});
