@@ -54,6 +54,8 @@ export function compileInvariant(
 const MAX_LOOKS = 5_000_000;
 /** A look costs a fraction of what the engine does with a value, and is counted together with it. */
 const LOOKS_OF_WORK = 5;
+/** Of one evaluation, also when the work of the check is done: what a costly profile spends is not taken from the others. */
+const MIN_LOOKS = 100;
 
 type Focus = readonly ElementsOf[];
 
@@ -77,7 +79,7 @@ class Compiler {
     return (value) => {
       this.#context = value;
       looked.items = 0;
-      looked.limit = Math.max(MAX_LOOKS - scope.engineWork * LOOKS_OF_WORK, 0);
+      looked.limit = Math.max(MAX_LOOKS - scope.engineWork * LOOKS_OF_WORK, MIN_LOOKS);
       try {
         return test(value);
       } finally {

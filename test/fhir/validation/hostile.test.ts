@@ -357,23 +357,37 @@ test('a constraint that walks the resource from each element walks it a bounded 
   const results = list((n) => check({ family: `${n}` }), 2000);
   expect(results).not.toContain(false);
   expect(results.at(-1)).toBeUndefined();
-  // 300 names are more than 600 parts, gone over by two functions; the engine asks for the keys a few times each.
+  // 300 names are more than 600 parts, gone over by two functions; keys are asked for when it is measured and when it is walked.
   expect(walked.times).toBeLessThan(1_000_000 / 600);
   const before = walked.times;
   expect(check({ family: 'x' })).toBeUndefined();
   expect(walked.times).toBe(before);
 });
 
+test('a costly constraint takes nothing from those that look at few values of the resource', () => {
+  const resource = { ...observation, interpretation: [{ text: 'x' }] };
+  const scope = { ...emptyScope(), resource, root: resource, engineWork: 2_000_000 };
+  const check = invariantOf(
+    { key: 'x-1', expression: 'interpretation.all(%resource.code.text = text)' },
+    'Observation',
+    elementsOf('Observation', definitions),
+    scope,
+  );
+  expect(check(resource)).toBe(true);
+});
+
 test('what the constraints of R4 may look at is enough for a patient of 1,000 names and a bundle of 2,000 entries', () => {
+  // With narrative: else the issues would be full of its absence.
+  const text = { status: 'generated', div: '<div xmlns="http://www.w3.org/1999/xhtml">a</div>' };
   const patient = {
     resourceType: 'Patient',
+    text,
     name: list((n) => ({ family: `${n}`, period: { start: '2020', end: '2021-01-01' } }), 1000),
   };
-  const entry = list((n) => ({ fullUrl: `urn:x:${n}`, resource: { ...observation, id: `o${n}` } }), 2000);
+  const entry = list((n) => ({ fullUrl: `urn:x:${n}`, resource: { ...observation, text, id: `o${n}` } }), 2000);
   for (const resource of [patient, { resourceType: 'Bundle', type: 'collection', entry }]) {
     const found = validator.check(resource, { warnings: true });
-    expect(found.filter(({ diagnostics }) => diagnostics?.includes('could not be found out'))).toEqual([]);
-    expect(found.filter(({ severity }) => severity === 'error')).toEqual([]);
+    expect(found.map(({ diagnostics }) => diagnostics)).toEqual([]);
   }
 });
 
