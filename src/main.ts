@@ -32,7 +32,7 @@ import { profileStore } from './postgres/profiles.ts';
 import { untilReachable } from './postgres/reachable.ts';
 import { createRecordStore } from './postgres/record-store.ts';
 import { sealingFingerprints } from './postgres/sealing-key.ts';
-import { rebuildSearchRows } from './postgres/search-rebuild.ts';
+import { rebuildSearchRows } from './postgres/search/rebuild.ts';
 import { createSigningKeyStore } from './postgres/signing-keys.ts';
 import { terminologyOf } from './postgres/terminology.ts';
 import { startTextIndexer } from './postgres/text-index.ts';

@@ -34,7 +34,7 @@ export async function openRecord(
     import('../postgres/profiles.ts'),
     import('../postgres/record-store.ts'),
     import('../postgres/sealing-key.ts'),
-    import('../postgres/search-rebuild.ts'),
+    import('../postgres/search/rebuild.ts'),
   ]);
   const pool = await clinicPool(clinic);
   const sealing = await openSealing(config.dataDir, sealingFingerprints(pool));

@@ -1,7 +1,7 @@
 /** An answer in the form that the caller asked for. Everything inside the service is JSON as it is stored. */
 import { Failure, issue } from '../fhir/failure.ts';
 import { prettyJson } from '../fhir/json-layout.ts';
-import type { FhirXml } from '../fhir/xml.ts';
+import type { FhirXml } from '../fhir/xml/xml.ts';
 import type { FhirAnswer } from './exchange.ts';
 import { outcomeText } from './failures.ts';
 import { type AnswerForm, AS_STORED, FHIR_JSON, FHIR_XML } from './media-types.ts';

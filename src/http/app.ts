@@ -3,8 +3,8 @@ import express, { type Application, type NextFunction, type Request, type Respon
 import type { JWK } from 'jose';
 import type { Logger } from 'pino';
 import { Failure, issue } from '../fhir/failure.ts';
-import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
-import { fhirXml } from '../fhir/xml.ts';
+import type { SearchParameterRegistry } from '../fhir/search/parameters.ts';
+import { fhirXml } from '../fhir/xml/xml.ts';
 import type { AllowedOrigins } from './cors.ts';
 import type { Clinic, MakeDocument } from './exchange.ts';
 import { outcomeText, refusalOf } from './failures.ts';

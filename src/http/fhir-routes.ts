@@ -1,8 +1,8 @@
 /** Every interaction of the FHIR API and the path it is served on. The CapabilityStatement is made from this table. */
 import { createPatchReader } from '../fhir/patch/patch-reader.ts';
-import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
+import type { SearchParameterRegistry } from '../fhir/search/parameters.ts';
 import { createValidator } from '../fhir/validation/validator.ts';
-import type { FhirXml } from '../fhir/xml.ts';
+import type { FhirXml } from '../fhir/xml/xml.ts';
 import type { Interaction } from './exchange.ts';
 import { recordInfusionSession, recordIntegrationSession } from './operations/care-plan-record.ts';
 import { graphqlRoutes, graphqlService } from './operations/graphql.ts';

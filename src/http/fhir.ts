@@ -9,7 +9,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { requirePermission } from '../access/scopes.ts';
 import type { Grant } from '../access/tokens.ts';
 import { type AuditAction, type AuditContext, restEvent } from '../audit/event.ts';
-import type { FhirXml } from '../fhir/xml.ts';
+import type { FhirXml } from '../fhir/xml/xml.ts';
 import { inForm } from './answer-form.ts';
 import { readBody } from './body.ts';
 import { type AllowedOrigins, corsHeaders, isPreflight, preflightHeaders } from './cors.ts';

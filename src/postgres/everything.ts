@@ -7,13 +7,13 @@
  */
 import type { Pool } from 'pg';
 import { careDates } from '../fhir/care-dates.ts';
-import { compartmentParameters } from '../fhir/compartments.ts';
-import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
-import { OPEN_HIGH, OPEN_LOW } from '../fhir/search-values.ts';
+import { compartmentParameters } from '../fhir/search/compartments.ts';
+import type { SearchParameterRegistry } from '../fhir/search/parameters.ts';
+import { OPEN_HIGH, OPEN_LOW } from '../fhir/search/values.ts';
 import type { EverythingQuery } from '../record/everything.ts';
 import type { EverythingPage } from '../record/record.ts';
 import { numberArray, textArray } from './arrays.ts';
-import { type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
+import { type CursorKey, openCursor, sealCursor } from './search/cursor.ts';
 import { SERVED, type ServedRow, served } from './stored-row.ts';
 
 export type EverythingReader = (query: EverythingQuery) => Promise<EverythingPage>;

@@ -9,8 +9,8 @@ import type { Pool } from 'pg';
 import { Failure, issue } from '../fhir/failure.ts';
 import type { HistoryQuery } from '../record/history.ts';
 import type { HistoryPage, HistoryVersion } from '../record/record.ts';
-import { type BoundTo, type CursorKey, openCursor, sealCursor } from './search-cursor.ts';
-import { Statement } from './search-sql.ts';
+import { type BoundTo, type CursorKey, openCursor, sealCursor } from './search/cursor.ts';
+import { Statement } from './search/sql.ts';
 import type { SharedConnections } from './shared-connections.ts';
 import { lastUpdatedOf, type StoredRow, stored } from './stored-row.ts';
 

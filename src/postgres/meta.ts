@@ -1,7 +1,7 @@
 /** Tags, labels and profiles: changed in place in one version, and listed as they are in use. */
 import type { Pool, PoolClient } from 'pg';
-import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
-import { key64 } from '../fhir/search-values.ts';
+import type { SearchParameterRegistry } from '../fhir/search/parameters.ts';
+import { key64 } from '../fhir/search/values.ts';
 import { IDEMPOTENCY_KEY } from '../kap/codes.ts';
 import type { MetaInUse } from '../record/store.ts';
 import { numberArray } from './arrays.ts';

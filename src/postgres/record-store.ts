@@ -1,8 +1,8 @@
 /** The record in PostgreSQL: single statements for reads, and the unit of work behind every locked write. */
 import type { Pool, PoolClient } from 'pg';
-import type { SearchParameterRegistry } from '../fhir/search-parameters.ts';
-import type { SearchQuery } from '../fhir/search-query.ts';
-import { searchParameterKey } from '../fhir/search-values.ts';
+import type { SearchParameterRegistry } from '../fhir/search/parameters.ts';
+import type { SearchQuery } from '../fhir/search/query.ts';
+import { searchParameterKey } from '../fhir/search/values.ts';
 import type { Terminology } from '../fhir/terminology/port.ts';
 import { searchTerminology } from '../fhir/terminology/search-terms.ts';
 import type { StoredResource } from '../record/record.ts';
@@ -23,7 +23,7 @@ import { historyByTime, historyOfOne } from './history.ts';
 import { metaInUse, replaceMeta } from './meta.ts';
 import { addPackage, lockPackages, removePackage, setPolicy } from './profiles.ts';
 import { type StraightWrite, writeAllStraight, writeChange } from './record-write.ts';
-import { type CursorKey, matchMany, matchOne, type SearchOptions, search, searchText } from './search.ts';
+import { type CursorKey, matchMany, matchOne, type SearchOptions, search, searchText } from './search/search.ts';
 import { type SharedConnections, sharedConnections } from './shared-connections.ts';
 import { lastUpdatedOf, type StoredRow, stored } from './stored-row.ts';
 import { terminologyOf } from './terminology.ts';

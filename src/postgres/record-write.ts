@@ -10,7 +10,7 @@ import { businessIdentifier, identifierToken } from '../ehr/business-identifier.
 import { SearchColumns } from '../record/search-rows.ts';
 import { type Change, type Expectation, OtherProfiles, type StraightAnswer } from '../record/store.ts';
 import { booleanArray, numberArray, textArray } from './arrays.ts';
-import { type KnownTexts, type NewTexts, newTexts, rowArrays } from './search-arrays.ts';
+import { type KnownTexts, type NewTexts, newTexts, rowArrays } from './search/arrays.ts';
 
 const WRITE = `
 with

@@ -1,6 +1,6 @@
 /** A write request on its way through the record, and what the record is made of. */
 import type { Resource } from '@medplum/fhirtypes';
-import type { SearchValueSink } from '../fhir/search-values.ts';
+import type { SearchValueSink } from '../fhir/search/values.ts';
 import type { ClinicProfiles, ProfileSet } from './clinic-profiles.ts';
 import type { WriteRequest } from './record.ts';
 import type { Criterion, RecordStore, ResourceKey } from './store.ts';

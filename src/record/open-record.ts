@@ -2,11 +2,11 @@
 import type { Resource } from '@medplum/fhirtypes';
 import type { Definitions } from '../fhir/definitions.ts';
 import { elementTypeAt } from '../fhir/element-type.ts';
-import { furtherSearchParameters } from '../fhir/further-search-parameters.ts';
 import { shippedProfiles } from '../fhir/profiles/shipped.ts';
-import { type SearchExtractors, searchExtractors } from '../fhir/search-extractors.ts';
-import { type SearchParameterRegistry, searchParameterRegistry } from '../fhir/search-parameters.ts';
-import type { SearchValueSink } from '../fhir/search-values.ts';
+import { type SearchExtractors, searchExtractors } from '../fhir/search/extractors.ts';
+import { furtherSearchParameters } from '../fhir/search/further-search-parameters.ts';
+import { type SearchParameterRegistry, searchParameterRegistry } from '../fhir/search/parameters.ts';
+import type { SearchValueSink } from '../fhir/search/values.ts';
 import { validatorCache } from '../fhir/validation/code-cache.ts';
 import { createValidator, type Validator } from '../fhir/validation/validator.ts';
 import type { ClinicProfiles, ProfileCompiler } from './clinic-profiles.ts';

@@ -8,7 +8,7 @@ import type { Meta, Resource } from '@medplum/fhirtypes';
 import type { AuditContext } from '../audit/event.ts';
 import type { Issue } from '../fhir/failure.ts';
 import type { ResourcePatch } from '../fhir/patch/resource-patch.ts';
-import type { SearchQuery } from '../fhir/search-query.ts';
+import type { SearchQuery } from '../fhir/search/query.ts';
 import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
 import type { MetaChange } from './meta-change.ts';

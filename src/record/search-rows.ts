@@ -5,7 +5,7 @@
  * written, so that an update of one value touches one or two rows and leaves no garbage behind.
  */
 
-import { folded, indexable, key64, type SearchValueSink } from '../fhir/search-values.ts';
+import { folded, indexable, key64, type SearchValueSink } from '../fhir/search/values.ts';
 import { type CanonicalUnit, canonicalUnit, canonicalValue } from '../fhir/ucum.ts';
 
 /** Ranges longer than a day are indexed apart, so that a search by date can be bounded below (idx_date.wide). */

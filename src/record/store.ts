@@ -4,7 +4,7 @@
  * A unit of work is one transaction. Its number of round trips does not depend on how many resources it holds.
  */
 import type { AuditRow } from '../audit/event.ts';
-import type { SearchQuery } from '../fhir/search-query.ts';
+import type { SearchQuery } from '../fhir/search/query.ts';
 import type { EverythingQuery } from './everything.ts';
 import type { HistoryQuery } from './history.ts';
 import type { NewPackage, StoredPackage, Strictness } from './packages.ts';

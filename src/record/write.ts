@@ -9,7 +9,7 @@
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, issue } from '../fhir/failure.ts';
 import { parseJson, stringifyJson } from '../fhir/json.ts';
-import { typesLookedAt } from '../fhir/search-reach.ts';
+import { typesLookedAt } from '../fhir/search/reach.ts';
 import { assemble, versionMade } from './assemble.ts';
 import type { ProfileSet } from './clinic-profiles.ts';
 import {

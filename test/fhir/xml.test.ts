@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { Failure } from '../../src/fhir/failure.ts';
 import { prettyJson } from '../../src/fhir/json-layout.ts';
-import { fhirXml } from '../../src/fhir/xml.ts';
+import { fhirXml } from '../../src/fhir/xml/xml.ts';
 import { anyResource } from './any-resource.ts';
 
 const definitions = loadDefinitions();

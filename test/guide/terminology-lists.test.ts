@@ -5,7 +5,7 @@ import type { CapabilityStatement, ImplementationGuide } from '@medplum/fhirtype
 import { generatedDefinitions } from '../../scripts/guide/generated.ts';
 import { FHIR_PROFILES, ofType, readGuide } from '../../scripts/guide/source.ts';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
-import { furtherSearchParameters } from '../../src/fhir/further-search-parameters.ts';
+import { furtherSearchParameters } from '../../src/fhir/search/further-search-parameters.ts';
 import { createValidator } from '../../src/fhir/validation/validator.ts';
 
 const source = readGuide();

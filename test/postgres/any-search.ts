@@ -2,7 +2,7 @@
 import type { Resource } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import { Failure } from '../../src/fhir/failure.ts';
-import { parseSearch, type SearchFilter } from '../../src/fhir/search-query.ts';
+import { parseSearch, type SearchFilter } from '../../src/fhir/search/query.ts';
 import { extractors, registry } from './search-writer.ts';
 
 /** Searches that often find something: values are taken from the resources. */

@@ -1,5 +1,5 @@
-import { runnerOn } from '../../src/postgres/search-run.ts';
-import { Statement } from '../../src/postgres/search-sql.ts';
+import { runnerOn } from '../../src/postgres/search/run.ts';
+import { Statement } from '../../src/postgres/search/sql.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 
 let database: TestDatabase;

@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Resource } from '@medplum/fhirtypes';
 import type { Pool } from 'pg';
-import { parseSearch } from '../../src/fhir/search-query.ts';
-import { search } from '../../src/postgres/search.ts';
+import { parseSearch } from '../../src/fhir/search/query.ts';
+import { search } from '../../src/postgres/search/search.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { registry, searchWriter, terminology } from './search-writer.ts';
 

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure } from '../../src/fhir/failure.ts';
-import { parseSearch, type SearchQuery } from '../../src/fhir/search-query.ts';
-import { search } from '../../src/postgres/search.ts';
+import { parseSearch, type SearchQuery } from '../../src/fhir/search/query.ts';
+import { search } from '../../src/postgres/search/search.ts';
 import { indexTexts } from '../../src/postgres/text-index.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { registry, searchWriter, terminology } from './search-writer.ts';

@@ -1,8 +1,8 @@
 /** Search as the specification words it, over a list in memory: the naive answer that the index must agree with. */
 import type { Resource } from '@medplum/fhirtypes';
-import type { StringFilter, TokenFilter } from '../../src/fhir/search-filter.ts';
-import type { QuantityValue, SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search-query.ts';
-import { folded, type SearchValueSink, searchParameterKey } from '../../src/fhir/search-values.ts';
+import type { StringFilter, TokenFilter } from '../../src/fhir/search/filter.ts';
+import type { QuantityValue, SearchFilter, SearchQuery, SearchSort, ValueFilter } from '../../src/fhir/search/query.ts';
+import { folded, type SearchValueSink, searchParameterKey } from '../../src/fhir/search/values.ts';
 import { canonicalUnit, canonicalValue } from '../../src/fhir/ucum.ts';
 import { extractors, registry } from './search-writer.ts';
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Resource } from '@medplum/fhirtypes';
-import { parseSearch } from '../../src/fhir/search-query.ts';
-import { search } from '../../src/postgres/search.ts';
-import { rebuildSearchRows } from '../../src/postgres/search-rebuild.ts';
+import { parseSearch } from '../../src/fhir/search/query.ts';
+import { rebuildSearchRows } from '../../src/postgres/search/rebuild.ts';
+import { search } from '../../src/postgres/search/search.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { extractors, registry, searchWriter, terminology } from './search-writer.ts';
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Resource } from '@medplum/fhirtypes';
 import fc from 'fast-check';
-import { parseSearch, type SearchFilter, type SearchQuery } from '../../src/fhir/search-query.ts';
-import { search } from '../../src/postgres/search.ts';
+import { parseSearch, type SearchFilter, type SearchQuery } from '../../src/fhir/search/query.ts';
+import { search } from '../../src/postgres/search/search.ts';
 import { resourceOf } from '../fhir/any-resource.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { anyFilter, conditionsOf } from './any-search.ts';

@@ -3,12 +3,12 @@ import type { Resource } from '@medplum/fhirtypes';
 import type { Pool } from 'pg';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
 import { Failure, issue } from '../../src/fhir/failure.ts';
-import { searchExtractors } from '../../src/fhir/search-extractors.ts';
-import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
+import { searchExtractors } from '../../src/fhir/search/extractors.ts';
+import { searchParameterRegistry } from '../../src/fhir/search/parameters.ts';
 import type { Terminology } from '../../src/fhir/terminology/port.ts';
 import { numberArray, textArray } from '../../src/postgres/arrays.ts';
-import { newTexts, rowArrays } from '../../src/postgres/search-arrays.ts';
-import { INSERT_ROWS } from '../../src/postgres/search-rebuild.ts';
+import { newTexts, rowArrays } from '../../src/postgres/search/arrays.ts';
+import { INSERT_ROWS } from '../../src/postgres/search/rebuild.ts';
 import { SearchColumns } from '../../src/record/search-rows.ts';
 
 export const registry = searchParameterRegistry(loadDefinitions());

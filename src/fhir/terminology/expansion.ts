@@ -11,7 +11,7 @@ import type {
   ValueSetExpansionParameter,
 } from '@medplum/fhirtypes';
 import { Failure, issue } from '../failure.ts';
-import { folded } from '../search-values.ts';
+import { folded } from '../search/values.ts';
 import { splitCanonical } from './resources.ts';
 import { keyOf, type Member, type ValueSets } from './value-set.ts';
 

@@ -11,7 +11,7 @@ import { type Issue, issue } from '../failure.ts';
 import type { TerminologyResources } from '../terminology/resources.ts';
 import { validateInSystem } from '../terminology/validate-code.ts';
 import { ValueSets } from '../terminology/value-set.ts';
-import type { FhirNode } from './invariant.ts';
+import type { FhirNode } from './invariants/invariant.ts';
 import { type Place, stepInto } from './place.ts';
 import { formsUnder } from './schema.ts';
 

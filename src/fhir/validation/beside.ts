@@ -3,7 +3,7 @@
  *
  * @see https://hl7.org/fhir/R4/bundle.html#references
  */
-import type { FhirNode } from './invariant.ts';
+import type { FhirNode } from './invariants/invariant.ts';
 
 export type Entry = { readonly fullUrl?: string; readonly resource: unknown };
 

@@ -1,5 +1,5 @@
 /** The resources inside a resource: R4 has them in `contained`, in Bundle and in Parameters, nowhere else. */
-import { type FhirNode, isNode } from './invariant.ts';
+import { type FhirNode, isNode } from './invariants/invariant.ts';
 
 export type Inside = {
   readonly value: unknown;

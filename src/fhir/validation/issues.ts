@@ -2,7 +2,7 @@ import type { ErrorObject } from 'ajv';
 import type { Definitions, ValueSet } from '../definitions.ts';
 import { type Issue, type IssueCode, issue, type MessageCode } from '../failure.ts';
 import { brokenConstraint } from './constraint-words.ts';
-import type { FhirNode } from './invariant.ts';
+import type { FhirNode } from './invariants/invariant.ts';
 import { nearest } from './nearest.ts';
 import { asStep, type Place, placeOf, stepInto, stepTo } from './place.ts';
 import { primitives } from './primitives.ts';

@@ -9,7 +9,7 @@ import type { Beside } from './beside.ts';
 import { boundTo } from './binding.ts';
 import { MAX_FINDINGS, TOP } from './check.ts';
 import { hasResourcesInside, resourcesInside } from './inside.ts';
-import { type FhirNode, isNode, list } from './invariant.ts';
+import { type FhirNode, isNode, list } from './invariants/invariant.ts';
 import { type IssueSource, issuesOf } from './issues.ts';
 import { nearest } from './nearest.ts';
 import { asStep, type Place, placeOf } from './place.ts';

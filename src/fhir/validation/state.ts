@@ -4,7 +4,7 @@
  */
 import type { ErrorObject } from 'ajv';
 import { type Beside, besides, entriesOf } from './beside.ts';
-import { type FhirNode, type InvariantScope, list, nodes } from './invariant.ts';
+import { type FhirNode, type InvariantScope, list, nodes } from './invariants/invariant.ts';
 
 export type CheckState = InvariantScope & {
   /** Whether to look for what is worth a warning. */

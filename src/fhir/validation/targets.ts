@@ -1,5 +1,5 @@
 /** What a Reference may lead to. @see https://hl7.org/fhir/R4/references.html */
-import type { FhirNode } from './invariant.ts';
+import type { FhirNode } from './invariants/invariant.ts';
 import { type CheckState, targetOf } from './state.ts';
 
 const RELATIVE = /^(?:[A-Za-z][A-Za-z]*)\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/;

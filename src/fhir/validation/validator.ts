@@ -12,7 +12,7 @@ import { baseChecks } from './base-checks.ts';
 import type { Beside } from './beside.ts';
 import { MAX_FINDINGS } from './check.ts';
 import type { ValidatorCache } from './code-cache.ts';
-import type { FhirNode } from './invariant.ts';
+import type { FhirNode } from './invariants/invariant.ts';
 import { profileChecks } from './profile/profile-checks.ts';
 import { Run } from './run.ts';
 

@@ -9,8 +9,8 @@
 import type { CodeableConcept, DocumentReference } from '@medplum/fhirtypes';
 import { requirePermission } from '../../access/scopes.ts';
 import { dateRange } from '../../fhir/date-range.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
-import { OPEN_HIGH, OPEN_LOW } from '../../fhir/search-values.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
+import { OPEN_HIGH, OPEN_LOW } from '../../fhir/search/values.ts';
 import type { FhirRequest } from '../exchange.ts';
 import type { Given } from './operation-parameters.ts';
 import type { Operation, OperationResult } from './operation-routes.ts';

@@ -10,7 +10,7 @@
 import { permits, requirePermission } from '../../access/scopes.ts';
 import { dateRange } from '../../fhir/date-range.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import { CURSOR_PARAMETER } from '../../fhir/search-query.ts';
+import { CURSOR_PARAMETER } from '../../fhir/search/query.ts';
 import type { EverythingQuery } from '../../record/everything.ts';
 import type { StoredResource } from '../../record/record.ts';
 import type { FhirRequest } from '../exchange.ts';

@@ -10,7 +10,7 @@ import type { Resource } from '@medplum/fhirtypes';
 import { type DocumentNode, execute, GraphQLError, type GraphQLSchema, getOperationAST, validate } from 'graphql';
 import { Failure, issue } from '../../fhir/failure.ts';
 import { operationOutcome } from '../../fhir/outcome.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 import { refusalOf } from '../failures.ts';
 import { type Asked, askedBy } from './graphql/asked.ts';

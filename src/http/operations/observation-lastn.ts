@@ -10,7 +10,7 @@
 import type { Observation } from '@medplum/fhirtypes';
 import { dateRange } from '../../fhir/date-range.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
 import type { FhirRequest } from '../exchange.ts';
 import type { Given } from './operation-parameters.ts';
 import type { Operation, OperationResult } from './operation-routes.ts';

@@ -3,8 +3,8 @@ import type { ActivityDefinition, Patient, PlanDefinition, PlanDefinitionAction,
 import { requirePermission } from '../../access/scopes.ts';
 import { Failure, type Issue, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
-import { parseSearch } from '../../fhir/search-query.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
+import { parseSearch } from '../../fhir/search/query.ts';
 import { uuidv7 } from '../../fhir/uuid.ts';
 import { APPLY_PARAMETERS, applyProtocol } from '../../kap/enrol.ts';
 import { asBundleReference, type Placed, readParameters } from '../../kap/parameters.ts';

@@ -1,5 +1,5 @@
 /** The operations that read the record, and change no more than its labels. */
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
 import { documentDocref } from './document-docref.ts';
 import { everythingOperations } from './everything.ts';
 import { kapTimeline } from './kap-timeline.ts';

@@ -2,8 +2,8 @@
 import type { Resource } from '@medplum/fhirtypes';
 import { Failure, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
-import { parseSearch, type SearchParams } from '../../fhir/search-query.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
+import { parseSearch, type SearchParams } from '../../fhir/search/query.ts';
 import { SYSTEM } from '../../kap/codes.ts';
 import { isPsychotherapyNote } from '../../kap/labels.ts';
 import type { StoredResource } from '../../record/record.ts';

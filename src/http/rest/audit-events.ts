@@ -8,8 +8,8 @@
 import { type AuditRow, restEvent } from '../../audit/event.ts';
 import type { AuditSearch, RecordedEvent } from '../../audit/reader.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
-import type { DateValue, SearchFilter, SearchQuery } from '../../fhir/search-query.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
+import type { DateValue, SearchFilter, SearchQuery } from '../../fhir/search/query.ts';
 import type { FhirRequest, Interaction } from '../exchange.ts';
 import { bundleText } from './page.ts';
 import { rawRequest, searchLinks, searchQueryOf } from './search.ts';

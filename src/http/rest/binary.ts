@@ -11,7 +11,7 @@ import type { Binary, Resource } from '@medplum/fhirtypes';
 import { permits, requirePermission } from '../../access/scopes.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
 import { parseJson } from '../../fhir/json.ts';
-import type { FhirXml } from '../../fhir/xml.ts';
+import type { FhirXml } from '../../fhir/xml/xml.ts';
 import { notFound } from '../../record/create-record.ts';
 import type { StoredResource } from '../../record/record.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';

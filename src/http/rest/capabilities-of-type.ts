@@ -4,8 +4,8 @@ import type {
   CapabilityStatementRestResourceInteraction,
   CapabilityStatementRestResourceSearchParam,
 } from '@medplum/fhirtypes';
-import type { SearchParameterRegistry, TypeSearchParameter } from '../../fhir/search-parameters.ts';
-import { SUPPORTED_MODIFIERS } from '../../fhir/search-query.ts';
+import type { SearchParameterRegistry, TypeSearchParameter } from '../../fhir/search/parameters.ts';
+import { SUPPORTED_MODIFIERS } from '../../fhir/search/query.ts';
 import type { Interaction } from '../exchange.ts';
 import type { Routes } from '../routes.ts';
 import { auditSearchCodes } from './audit-events.ts';

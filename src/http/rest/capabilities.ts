@@ -11,9 +11,9 @@ import type {
   CapabilityStatementRestResourceOperation,
   CapabilityStatementRestSecurity,
 } from '@medplum/fhirtypes';
-import { COMPARTMENT_TYPES } from '../../fhir/compartments.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import { COMPARTMENT_TYPES } from '../../fhir/search/compartments.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
 import type { ProfileSet } from '../../record/clinic-profiles.ts';
 import type { Clinic } from '../exchange.ts';
 import type { Routes } from '../routes.ts';

@@ -7,7 +7,7 @@ import { permits, requirePermission } from '../../access/scopes.ts';
 import { type AuditRow, restEvents } from '../../audit/event.ts';
 import { sharedEvent } from '../../audit/shared-event.ts';
 import { parseJson } from '../../fhir/json.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
 import type { HistoryQuery, ListedVersion } from '../../record/history.ts';
 import type { HistoryPage, HistoryVersion } from '../../record/record.ts';
 import type { Clinic, FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';

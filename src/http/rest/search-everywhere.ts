@@ -6,9 +6,9 @@
  * @see https://hl7.org/fhir/R4/http.html#vsearch
  */
 import { requirePermission } from '../../access/scopes.ts';
-import { COMPARTMENT_TYPES } from '../../fhir/compartments.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import type { SearchParameterRegistry } from '../../fhir/search-parameters.ts';
+import { COMPARTMENT_TYPES } from '../../fhir/search/compartments.ts';
+import type { SearchParameterRegistry } from '../../fhir/search/parameters.ts';
 import type { FhirRequest, Interaction } from '../exchange.ts';
 import { searchAuditEvents } from './audit-events.ts';
 import { search } from './search.ts';

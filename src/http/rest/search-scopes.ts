@@ -5,7 +5,7 @@
  */
 import { permits, requirePermission, type ScopeSet } from '../../access/scopes.ts';
 import { Failure, issue } from '../../fhir/failure.ts';
-import type { SearchFilter, SearchPart, SearchQuery } from '../../fhir/search-query.ts';
+import type { SearchFilter, SearchPart, SearchQuery } from '../../fhir/search/query.ts';
 
 /**
  * The query as the token may ask it.

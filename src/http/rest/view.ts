@@ -6,7 +6,7 @@
 import type { Resource } from '@medplum/fhirtypes';
 import type { Definitions } from '../../fhir/definitions.ts';
 import { parseJson, stringifyJson } from '../../fhir/json.ts';
-import { parseView, type SearchView, viewOf } from '../../fhir/search-view.ts';
+import { parseView, type SearchView, viewOf } from '../../fhir/search/view.ts';
 import type { FhirAnswer, FhirRequest, Interaction } from '../exchange.ts';
 
 /** What is shown of a resource, as text from its text. */

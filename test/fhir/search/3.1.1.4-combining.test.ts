@@ -1,6 +1,6 @@
 /** Sections 3.1.1.4.15 to 3.1.1.4.24. @see https://hl7.org/fhir/R4/search.html#chaining */
 import fc from 'fast-check';
-import { escaped, splitAt, unescaped } from '../../../src/fhir/search-escaping.ts';
+import { escaped, splitAt, unescaped } from '../../../src/fhir/search/escaping.ts';
 import { filter, parsed, plain, refusal } from './parsed.ts';
 
 test('3.1.1.4.15 chained parameters: through a type, or through each that has the parameter', () => {

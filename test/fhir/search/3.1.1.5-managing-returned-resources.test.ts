@@ -1,7 +1,7 @@
 /** @see https://hl7.org/fhir/R4/search.html#return */
 import fc from 'fast-check';
 import { Failure } from '../../../src/fhir/failure.ts';
-import { parseSearch, selfLink } from '../../../src/fhir/search-query.ts';
+import { parseSearch, selfLink } from '../../../src/fhir/search/query.ts';
 import { now, parsed, plain, refusal, registry } from './parsed.ts';
 
 test('3.1.1.5.1 sorting: several keys, in one parameter or in several', () => {

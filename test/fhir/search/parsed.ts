@@ -1,9 +1,9 @@
 /** Requests parsed as the service does, with a clock that stands still. */
 import { loadDefinitions } from '../../../src/fhir/definitions.ts';
 import { Failure } from '../../../src/fhir/failure.ts';
-import { furtherSearchParameters } from '../../../src/fhir/further-search-parameters.ts';
-import { searchParameterRegistry } from '../../../src/fhir/search-parameters.ts';
-import { type Compartment, parseSearch, type SearchFilter, type SearchQuery } from '../../../src/fhir/search-query.ts';
+import { furtherSearchParameters } from '../../../src/fhir/search/further-search-parameters.ts';
+import { searchParameterRegistry } from '../../../src/fhir/search/parameters.ts';
+import { type Compartment, parseSearch, type SearchFilter, type SearchQuery } from '../../../src/fhir/search/query.ts';
 
 export const registry = searchParameterRegistry(loadDefinitions(), furtherSearchParameters());
 export const now = Date.parse('2026-01-01T00:00:00Z');

@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import fhirpath from 'fhirpath';
 import r4 from 'fhirpath/fhir-context/r4';
 import type { ConstraintDigest, Definitions } from '../../../src/fhir/definitions.ts';
-import type { InvariantScope } from '../../../src/fhir/validation/invariant.ts';
-import { elementsOf } from '../../../src/fhir/validation/invariant-elements.ts';
-import { invariantOf } from '../../../src/fhir/validation/invariant-source.ts';
+import { elementsOf } from '../../../src/fhir/validation/invariants/elements.ts';
+import type { InvariantScope } from '../../../src/fhir/validation/invariants/invariant.ts';
+import { invariantOf } from '../../../src/fhir/validation/invariants/source.ts';
 import { primitives } from '../../../src/fhir/validation/primitives.ts';
 import { anyNode } from './any-node.ts';
 

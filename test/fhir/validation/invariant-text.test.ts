@@ -1,5 +1,5 @@
 import { loadDefinitions } from '../../../src/fhir/definitions.ts';
-import { expressionFault } from '../../../src/fhir/validation/invariant-text.ts';
+import { expressionFault } from '../../../src/fhir/validation/invariants/text.ts';
 
 test.each([
   ['name.(((', /no FHIRPath/],

@@ -1,9 +1,9 @@
 /** The functions for constraints against the FHIRPath engine (decision 0084), on random nodes of the right shape. */
 import { loadDefinitions } from '../../../src/fhir/definitions.ts';
-import { compileInvariant } from '../../../src/fhir/validation/invariant-compiler.ts';
-import { elementsOf } from '../../../src/fhir/validation/invariant-elements.ts';
-import { parseInvariant } from '../../../src/fhir/validation/invariant-parser.ts';
-import { correctedExpressions, invariants } from '../../../src/fhir/validation/invariant-table.ts';
+import { compileInvariant } from '../../../src/fhir/validation/invariants/compiler.ts';
+import { elementsOf } from '../../../src/fhir/validation/invariants/elements.ts';
+import { parseInvariant } from '../../../src/fhir/validation/invariants/parser.ts';
+import { correctedExpressions, invariants } from '../../../src/fhir/validation/invariants/table.ts';
 import { agreesWithEngine, emptyScope, type Place } from './engine.ts';
 
 const definitions = loadDefinitions();

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { StructureDefinition } from '@medplum/fhirtypes';
 import fc from 'fast-check';
 import { loadDefinitions } from '../../../src/fhir/definitions.ts';
-import type { InvariantScope } from '../../../src/fhir/validation/invariant.ts';
-import { compileInvariant } from '../../../src/fhir/validation/invariant-compiler.ts';
-import { elementsOf } from '../../../src/fhir/validation/invariant-elements.ts';
-import { parseInvariant } from '../../../src/fhir/validation/invariant-parser.ts';
-import { invariantOf } from '../../../src/fhir/validation/invariant-source.ts';
+import { compileInvariant } from '../../../src/fhir/validation/invariants/compiler.ts';
+import { elementsOf } from '../../../src/fhir/validation/invariants/elements.ts';
+import type { InvariantScope } from '../../../src/fhir/validation/invariants/invariant.ts';
+import { parseInvariant } from '../../../src/fhir/validation/invariants/parser.ts';
+import { invariantOf } from '../../../src/fhir/validation/invariants/source.ts';
 import { agreesWithEngine, emptyScope, type Place } from './engine.ts';
 
 const definitions = loadDefinitions();

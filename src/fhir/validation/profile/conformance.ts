@@ -3,7 +3,7 @@ import type { ErrorObject } from 'ajv';
 import type { Definitions } from '../../definitions.ts';
 import type { Profile } from '../../profiles/model.ts';
 import { errorAt, type Finder, isAdvice, TOP, type TypeCheck } from '../check.ts';
-import type { FhirNode } from '../invariant.ts';
+import type { FhirNode } from '../invariants/invariant.ts';
 import { type CheckState, enter, isContained, leave, targetOf } from '../state.ts';
 import { isOfType } from './known.ts';
 

@@ -1,7 +1,7 @@
 /** What makes a profile useless although its form is right: slices nobody can tell apart, values that cannot be. */
 import { type Issue, issue } from '../../failure.ts';
 import type { Profile, ProfileElement, Typed } from '../../profiles/model.ts';
-import { expressionFault } from '../invariant-source.ts';
+import { expressionFault } from '../invariants/source.ts';
 import { contentPath } from '../place.ts';
 import { primitives } from '../primitives.ts';
 import { type ElementForm, formsUnder } from '../schema.ts';

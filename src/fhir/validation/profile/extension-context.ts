@@ -1,10 +1,10 @@
 /** Where an extension may stand. @see https://hl7.org/fhir/R4/defining-extensions.html#context */
 import type { Definitions } from '../../definitions.ts';
 import type { ExtensionContext, Profile } from '../../profiles/model.ts';
-import type { FhirNode, InvariantCheck } from '../invariant.ts';
-import { elementsOf } from '../invariant-elements.ts';
-import { selectedIn } from '../invariant-engine.ts';
-import { invariantOf } from '../invariant-source.ts';
+import { elementsOf } from '../invariants/elements.ts';
+import { selectedIn } from '../invariants/engine.ts';
+import type { FhirNode, InvariantCheck } from '../invariants/invariant.ts';
+import { invariantOf } from '../invariants/source.ts';
 import type { Place } from '../place.ts';
 import type { CheckState } from '../state.ts';
 

@@ -6,7 +6,7 @@ import type { ErrorObject } from 'ajv';
 import type { Definitions } from '../../definitions.ts';
 import { type Issue, issue } from '../../failure.ts';
 import type { Profile } from '../../profiles/model.ts';
-import { type FhirNode, isNode } from '../invariant.ts';
+import { type FhirNode, isNode } from '../invariants/invariant.ts';
 import { type Place, stepInto } from '../place.ts';
 import { type ContextSource, doubtOf } from './extension-context.ts';
 

@@ -3,7 +3,7 @@
  *
  * @see https://hl7.org/fhir/R4/profiling.html#discriminator
  */
-import type { FhirNode } from '../invariant.ts';
+import type { FhirNode } from '../invariants/invariant.ts';
 import { type CheckState, targetOf } from '../state.ts';
 import { typeOfTarget } from '../targets.ts';
 import { contains, equals } from './values.ts';

@@ -5,7 +5,7 @@
  * @see https://hl7.org/fhir/R4/graphql.html
  */
 import type { ElementDigest } from '../../../fhir/definitions.ts';
-import type { SearchParameterRegistry } from '../../../fhir/search-parameters.ts';
+import type { SearchParameterRegistry } from '../../../fhir/search/parameters.ts';
 
 export type TypeRef = { readonly name: string; readonly list?: true; readonly required?: true };
 
