@@ -14,8 +14,8 @@ import type {
   StructureDefinition,
 } from '@medplum/fhirtypes';
 import { loadDefinitions } from '../../src/fhir/definitions.ts';
-import { furtherSearchParameters } from '../../src/fhir/further-search-parameters.ts';
-import { searchParameterRegistry } from '../../src/fhir/search-parameters.ts';
+import { furtherSearchParameters } from '../../src/fhir/search/further-search-parameters.ts';
+import { searchParameterRegistry } from '../../src/fhir/search/parameters.ts';
 import { jsonText } from './json-text.ts';
 import { type Definition, exampleName, type GuideSource, ofType, profilesIn, titleOf } from './source.ts';
 
