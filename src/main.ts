@@ -2,9 +2,11 @@
  * The wiring of the service: PostgreSQL, migrations, the record of each clinic, HTTP and the worker, as the role asks.
  * What was opened is closed in the opposite order, also when a later part does not start.
  */
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import type { QueueStore } from '../jobs/queue.ts';
 import { startCourseReview } from '../jobs/review-courses.ts';
@@ -16,8 +18,11 @@ import { type ApiProcess, type Siblings, startApiProcesses } from './api-process
 import type { RunningService } from './cli/start.ts';
 import type { Config } from './config.ts';
 import { fhirBase } from './fhir/base-url.ts';
-import { loadDefinitions } from './fhir/definitions.ts';
+import { type Definitions, loadDefinitions } from './fhir/definitions.ts';
 import { Failure, issue } from './fhir/failure.ts';
+import { shippedProfiles } from './fhir/profiles/shipped.ts';
+import { validatorCache } from './fhir/validation/code-cache.ts';
+import { createValidator } from './fhir/validation/validator.ts';
 import { createApp } from './http/app.ts';
 import type { Clinic } from './http/exchange.ts';
 import type { Dependency } from './http/health.ts';
@@ -112,10 +117,11 @@ async function startParts(
   const closers: Closer[] = [];
   dieByLog(logger, closers);
   try {
-    const url = await openDatabase(config, logger, closers);
+    const definitions = loadDefinitions();
+    const [url] = await Promise.all([openDatabase(config, logger, closers), compileAhead(definitions, logger)]);
     const schemas = await migrate(url, { queue: config.redisUrl === undefined });
     for (const { schema, applied } of schemas) if (applied.length > 0) logger.info({ schema, applied }, 'migrated');
-    await start({ config, url, schemas, fhir: fhirParts(loadDefinitions()), logger, closers });
+    await start({ config, url, schemas, fhir: fhirParts(definitions), logger, closers });
   } catch (error) {
     await closeAll(closers, logger);
     throw error;
@@ -361,11 +367,22 @@ function poolOf(clinics: ReadonlyMap<string, OpenClinic>, name: string): Pool {
   return open.pool;
 }
 
-/** Compiles, between requests, what no other process has left on disk; until then each check is made on its first use. */
+/** Compiles what is not on disk, such as the profiles of a package; until then each check is made on its first use. */
 function prepare({ validator }: ProfileSet, logger: Logger): void {
   validator
     .prepare()
     .catch((error: unknown) => logger.warn({ error: kindOf(error) }, 'checks were not compiled ahead'));
+}
+
+/** Once for each release: see src/compile-ahead.ts. Where it fails, this process compiles what it needs. */
+async function compileAhead(definitions: Definitions, logger: Logger): Promise<void> {
+  if (createValidator(definitions, shippedProfiles(), validatorCache()).isKept()) return;
+  const script = join(import.meta.dirname, `compile-ahead${extname(import.meta.filename)}`);
+  try {
+    await promisify(execFile)(process.execPath, ['--no-warnings', script]);
+  } catch (error) {
+    logger.warn({ error: kindOf(error) }, 'checks were not compiled ahead');
+  }
 }
 
 async function asks(pool: Pool): Promise<void> {

@@ -12,6 +12,8 @@ export type BaseChecks = {
   check(path: string): TypeCheck;
   /** One state for these and for all profiles above them: a check runs from start to end without another between. */
   readonly state: CheckState;
+  /** Whether all of them are on disk. */
+  isKept(): boolean;
   prepare(): Promise<void>;
 };
 
@@ -44,7 +46,7 @@ function makeChecks(definitions: Definitions, cache: ValidatorCache | undefined)
     schemaOf: (path) => schemaOf(path, definitions),
     store: cache?.store('r4', definitions.hash),
   });
-  return { check: checks.check, state, prepare: () => checks.prepare(pathsOf(definitions)) };
+  return { check: checks.check, state, isKept: checks.isKept, prepare: () => checks.prepare(pathsOf(definitions)) };
 }
 
 /** The schemas of base R4 name no profile but those of its own datatypes. */

@@ -11,6 +11,8 @@ import type { Runtime } from './runtime.ts';
 export type Checks = {
   /** The check by its name; it is loaded, and compiled if need be, when it is first called. */
   check(name: string): TypeCheck;
+  /** Whether all of them are on disk. */
+  isKept(): boolean;
   /** Compiles what is missing, a little at a time, and keeps it on disk. */
   prepare(names: Iterable<string>): Promise<void>;
 };
@@ -29,8 +31,14 @@ export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks
   let isRead = false;
 
   function packed(): CodePack | undefined {
-    if (!isRead) pack = store?.read();
+    return isRead ? pack : readAgain();
+  }
+
+  /** Another thread or process may have kept them meanwhile. */
+  function readAgain(): CodePack | undefined {
+    pack ??= store?.read();
     isRead = true;
+    if (pack !== undefined) compiled.clear();
     return pack;
   }
 
@@ -54,8 +62,9 @@ export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks
       checks.set(name, check);
       return check;
     },
+    isKept: () => packed() !== undefined,
     async prepare(names) {
-      if (packed() !== undefined) return;
+      if (readAgain() !== undefined) return;
       for (const name of names) {
         if (!compiled.has(name)) {
           sourceOf(name);
@@ -63,8 +72,7 @@ export function createChecks({ runtime, schemaOf, store }: ChecksSource): Checks
         }
       }
       store?.write(compiled);
-      pack = store?.read();
-      if (pack !== undefined) compiled.clear();
+      readAgain();
     },
   };
 }

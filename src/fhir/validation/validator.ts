@@ -35,6 +35,8 @@ export type Validator = {
    * profile that a type or a target names below, that of the profile that was claimed or asked for.
    */
   check(resource: unknown, options?: CheckOptions): readonly Issue[];
+  /** Whether all checks are on disk: to compile them takes seconds, and memory that stays with the process. */
+  isKept(): boolean;
   /** Compiles what the cache does not have, a little at a time between other work, and keeps it on disk. */
   prepare(): Promise<void>;
 };
@@ -80,6 +82,7 @@ export function createValidator(definitions: Definitions, profiles?: Profiles, c
       // So many warnings that errors might be missing among them.
       return all.length > MAX_FINDINGS ? [...errors, ...all.filter(({ severity }) => severity !== 'error')] : all;
     },
+    isKept: () => base.isKept() && own.isKept(),
     async prepare() {
       await base.prepare();
       await own.prepare();

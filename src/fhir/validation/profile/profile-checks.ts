@@ -22,6 +22,8 @@ export type ProfileChecks = {
   readonly conformance: Conformance;
   /** The sentence of a constraint by its key and the id of its element. */
   constraint(profile: Profile, key: string, id: string): string | undefined;
+  /** Whether all of them are on disk. */
+  isKept(): boolean;
   prepare(): Promise<void>;
 };
 
@@ -84,6 +86,7 @@ export function profileChecks({ definitions, profiles, cache, base }: ProfileChe
     valueSet,
     conformance,
     constraint: (of, key, id) => elementWithId(of.root, id)?.constraints.find((entry) => entry.key === key)?.human,
+    isKept: () => profiles === undefined || checks.isKept(),
     async prepare() {
       if (profiles === undefined || isListed) return;
       isListed = true;
