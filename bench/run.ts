@@ -39,8 +39,23 @@ const { values: args } = parseArgs({
     small: { type: 'string', default: '10000' },
     large: { type: 'string', default: '1000000' },
     keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
+if (args.help) {
+  console.log(`npm run bench -- [options]: the workload, the limits of this machine and the ratios
+  --quick                     40 patients, 3 s each: about 2 minutes instead of 7
+  --duration, --warmup S      seconds of each scenario; --patients N; --connections N (16)
+  --scenarios a,b             some of ${Object.keys(scenarios).join(', ')}
+  --no-limits                 without the limits of the machine
+  --json FILE                 the figures as JSON
+  --require                   exit 1 below what is promised
+  --profile                   where the time goes, by part and function
+  --growth                    searches in a small and in a large clinic; --small, --large: Observations (10000, 1000000)
+  --keep                      leave the data folder
+for example: npm run bench -- --scenarios read,search-vitals --duration 5 --no-limits`);
+  process.exit(0);
+}
 const conditions = {
   patients: Number(args.patients ?? (args.quick ? 40 : 500)),
   durationSeconds: Number(args.duration ?? (args.quick ? 3 : 20)),
