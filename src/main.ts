@@ -376,9 +376,9 @@ function prepare({ validator }: ProfileSet, logger: Logger): void {
 
 /** Once for each release: see src/compile-ahead.ts. Where it fails, this process compiles what it needs. */
 async function compileAhead(definitions: Definitions, logger: Logger): Promise<void> {
-  if (createValidator(definitions, shippedProfiles(), validatorCache()).isKept()) return;
   const script = join(import.meta.dirname, `compile-ahead${extname(import.meta.filename)}`);
   try {
+    if (createValidator(definitions, shippedProfiles(), validatorCache()).isKept()) return;
     await promisify(execFile)(process.execPath, ['--no-warnings', script]);
   } catch (error) {
     logger.warn({ error: kindOf(error) }, 'checks were not compiled ahead');

@@ -15,7 +15,17 @@ export function cached(folders: readonly string[], name: string, key: string, bu
     if (text !== undefined) return text;
   }
   const text = build();
-  for (const folder of folders) if (write(folder, name, `${header(key, text)}\n${text}`)) break;
+  for (const folder of folders)
+    if (
+      keepFile(
+        folder,
+        name,
+        `${header(key, text)}
+${text}`,
+        isOurs,
+      )
+    )
+      break;
   return text;
 }
 
@@ -50,11 +60,20 @@ function isOurs(path: string): boolean {
   return uid === undefined || owner === uid || owner === 0;
 }
 
-// A read-only image or a full disk costs the next start a second, and nothing else: no failure here reaches a caller.
-function write(folder: string, name: string, content: string): boolean {
+/**
+ * A whole file in a folder that is trusted, or none: false.
+ *
+ * A read-only image or a full disk costs the next start some seconds, and nothing else: no failure here reaches a caller.
+ */
+export function keepFile(
+  folder: string,
+  name: string,
+  content: string | Buffer,
+  isTrusted: (folder: string) => boolean,
+): boolean {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
-    if (!isOurs(folder)) return false;
+    if (!isTrusted(folder)) return false;
   } catch {
     return false;
   }

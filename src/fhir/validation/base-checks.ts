@@ -1,11 +1,11 @@
 /** The checks of base R4: one per type and backbone element, shared by all that use the same definitions. */
 import type { Definitions } from '../definitions.ts';
-import type { TypeCheck } from './check.ts';
 import { createChecks } from './checks.ts';
 import type { ValidatorCache } from './code-cache.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 import { schemaOf } from './schema.ts';
 import { type CheckState, createState } from './state.ts';
+import type { TypeCheck } from './type-check.ts';
 
 export type BaseChecks = {
   /** By the name of a type, or the path of a backbone element. */

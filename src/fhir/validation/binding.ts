@@ -1,7 +1,7 @@
 /** Bindings: whether a code, Coding, CodeableConcept or Quantity is from a value set. */
 import type { ValueSet } from '../definitions.ts';
-import type { Finder } from './check.ts';
 import { placesNot } from './structure-findings.ts';
+import type { Finder } from './type-check.ts';
 
 export type ValueSets = (canonical: string) => ValueSet | undefined;
 

@@ -3,10 +3,10 @@
  * else compiled when first used. Either way it is the same text, so both behave alike.
  */
 import type { AnySchemaObject } from 'ajv';
-import type { TypeCheck } from './check.ts';
 import type { CodePack, CodeStore } from './code-cache.ts';
 import { type CheckFactory, type Compiler, createCompiler, evaluate } from './compile.ts';
 import type { Runtime } from './runtime.ts';
+import type { TypeCheck } from './type-check.ts';
 
 export type Checks = {
   /** The check by its name; it is loaded, and compiled if need be, when it is first called. */

@@ -5,11 +5,11 @@
  * nobody else may write. A file that is absent, torn, altered or of another key is made anew; two processes that write
  * at the same time each rename a whole file into place. Without a folder that is safe, nothing is kept.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Script } from 'node:vm';
-import { cacheFolders } from '../definitions/cache.ts';
+import { cacheFolders, keepFile } from '../definitions/cache.ts';
 import { definitionsPackage } from '../definitions/package.ts';
 import { type CheckFactory, tableSource } from './compile.ts';
 
@@ -44,7 +44,7 @@ export function validatorCache(
         write(sources) {
           const content = packedContent(key, tableSource(sources));
           for (const folder of folders) {
-            if (!writePack(folder, file, content)) continue;
+            if (!keepFile(folder, file, content, isSafe)) continue;
             dropOld(folder, `checks-${name}-`);
             return;
           }
@@ -106,25 +106,6 @@ function isSafe(path: string): boolean {
   if (uid === undefined) return true;
   const { uid: owner, mode } = lstatSync(path);
   return (owner === uid || owner === 0) && (mode & 0o022) === 0 && (mode & 0o170_000) !== 0o120_000;
-}
-
-// A read-only image or a full disk costs the next start some seconds, and nothing else: no failure here reaches a caller.
-function writePack(folder: string, name: string, content: Buffer): boolean {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o755 });
-    if (!isSafe(folder)) return false;
-  } catch {
-    return false;
-  }
-  const temporary = join(folder, `.${name}.${randomUUID()}`);
-  try {
-    writeFileSync(temporary, content, { flag: 'wx', mode: 0o644 });
-    renameSync(temporary, join(folder, name));
-    return true;
-  } catch {
-    rmSync(temporary, { force: true });
-    return false;
-  }
 }
 
 /** Packages come and go, and so do their checks: the last ones are kept. */

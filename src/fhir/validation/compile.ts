@@ -8,10 +8,10 @@
 import { Script } from 'node:vm';
 import { Ajv, type AnySchemaObject } from 'ajv';
 import { _ } from 'ajv/dist/compile/codegen/code.js';
-import type { TypeCheck } from './check.ts';
 import { addFhirKeywords } from './keywords.ts';
 import { primitives } from './primitives.ts';
 import type { Runtime } from './runtime.ts';
+import type { TypeCheck } from './type-check.ts';
 
 export type CheckFactory = (runtime: Runtime) => TypeCheck;
 export type Compiler = (schema: AnySchemaObject) => string;

@@ -10,8 +10,8 @@ import { _, type Ajv, type Code, type KeywordCxt, type Name } from 'ajv';
 import { strConcat, stringify } from 'ajv/dist/compile/codegen/code.js';
 import ajvNames from 'ajv/dist/compile/names.js';
 import { Type } from 'ajv/dist/compile/util.js';
-import { type ElementKeys, MAX_FINDINGS } from './check.ts';
 import type { Finding, Runtime } from './runtime.ts';
+import { type ElementKeys, MAX_FINDINGS } from './type-check.ts';
 
 const names = ajvNames.default; // a CommonJS module
 

@@ -7,7 +7,6 @@ import type { Profile } from '../profiles/model.ts';
 import type { BaseChecks } from './base-checks.ts';
 import type { Beside } from './beside.ts';
 import { boundTo } from './binding.ts';
-import { MAX_FINDINGS, TOP } from './check.ts';
 import { hasResourcesInside, resourcesInside } from './inside.ts';
 import { type FhirNode, isNode, list } from './invariants/invariant.ts';
 import { type IssueSource, issuesOf } from './issues.ts';
@@ -18,6 +17,7 @@ import { checkExtensions } from './profile/extensions.ts';
 import { isOfType } from './profile/known.ts';
 import { canonicalOf, type ProfileChecks } from './profile/profile-checks.ts';
 import { type CheckState, enter, forget, leave } from './state.ts';
+import { MAX_FINDINGS, TOP } from './type-check.ts';
 
 export type RunOptions = {
   readonly definitions: Definitions;

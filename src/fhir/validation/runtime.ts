@@ -5,7 +5,6 @@
 import type { ConstraintDigest, Definitions } from '../definitions.ts';
 import type { Typed } from '../profiles/model.ts';
 import { bindingTo, boundListTo, boundTo, unknownSet, type ValueSets } from './binding.ts';
-import { errorsUnder, type Finder, TOP, type TypeCheck } from './check.ts';
 import { elementsOf } from './invariants/elements.ts';
 import type { InvariantCheck } from './invariants/invariant.ts';
 import { invariantOf } from './invariants/source.ts';
@@ -18,6 +17,7 @@ import { atLeast, atMost, contains, equals, isLongerThan } from './profile/value
 import type { CheckState } from './state.ts';
 import { keys, pairs, primitiveItems } from './structure-findings.ts';
 import { isAllowedTarget, leadsAsAllowed, typeOfTarget, type Ways } from './targets.ts';
+import { errorsUnder, type Finder, TOP, type TypeCheck } from './type-check.ts';
 
 export type RuntimeSource = {
   readonly definitions: Definitions;

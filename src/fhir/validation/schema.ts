@@ -5,9 +5,9 @@
  * first use, whatever number of types share it.
  */
 import type { ConstraintDigest, Definitions, ElementDigest, TypeDigest } from '../definitions.ts';
-import type { ElementKeys } from './check.ts';
 import { primitives } from './primitives.ts';
 import type { Keys } from './structure-findings.ts';
+import type { ElementKeys } from './type-check.ts';
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
 

@@ -1,6 +1,7 @@
 /** What JSON Schema cannot say about the shape of an object or a list of FHIR, as functions of the value. */
-import { type ElementKeys, type Finder, MAX_PLACES } from './check.ts';
+
 import { primitives } from './primitives.ts';
+import { type ElementKeys, type Finder, MAX_PLACES } from './type-check.ts';
 
 export type Keys = {
   readonly known: readonly string[];

@@ -10,11 +10,11 @@ import { type Issue, issue } from '../failure.ts';
 import type { Profiles } from '../profiles/registry.ts';
 import { baseChecks } from './base-checks.ts';
 import type { Beside } from './beside.ts';
-import { MAX_FINDINGS } from './check.ts';
 import type { ValidatorCache } from './code-cache.ts';
 import type { FhirNode } from './invariants/invariant.ts';
 import { profileChecks } from './profile/profile-checks.ts';
 import { Run } from './run.ts';
+import { MAX_FINDINGS } from './type-check.ts';
 
 /** Of a profile, where `profile` says which. */
 export type ProfileIssue = Issue;

@@ -1,5 +1,5 @@
 /** Which elements a profile leaves out, and how often the others repeat. */
-import { type ElementKeys, type Finder, MAX_PLACES } from '../check.ts';
+import { type ElementKeys, type Finder, MAX_PLACES } from '../type-check.ts';
 
 /** An element, or one type of a choice, that may not be there: `types` are those that may be instead. */
 export type Absent = ElementKeys & { readonly types?: readonly string[] };

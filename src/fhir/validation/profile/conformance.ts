@@ -2,9 +2,9 @@
 import type { ErrorObject } from 'ajv';
 import type { Definitions } from '../../definitions.ts';
 import type { Profile } from '../../profiles/model.ts';
-import { errorAt, type Finder, isAdvice, TOP, type TypeCheck } from '../check.ts';
 import type { FhirNode } from '../invariants/invariant.ts';
 import { type CheckState, enter, isContained, leave, targetOf } from '../state.ts';
+import { errorAt, type Finder, isAdvice, TOP, type TypeCheck } from '../type-check.ts';
 import { isOfType } from './known.ts';
 
 export type Conformance = {

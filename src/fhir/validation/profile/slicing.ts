@@ -6,7 +6,7 @@
  *
  * @see https://hl7.org/fhir/R4/profiling.html#slicing
  */
-import { MAX_PLACES } from '../check.ts';
+import { MAX_PLACES } from '../type-check.ts';
 import { type Match, type MatchSource, matcherOf } from './matcher.ts';
 import { firstMatch } from './slice-index.ts';
 
