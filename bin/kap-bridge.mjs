@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=32 --heap-growing-percent=150
+#!/usr/bin/env -S node --max-semi-space-size=32 --no-allocation-site-pretenuring
 // The command. In a checkout it runs the sources, which Node strips of their types; in a package, dist/.
 // The heap stays small: left alone, its young part grows by 100 MB and its old part to several times what is in use,
 // and a service under load gives neither back.

@@ -9,6 +9,7 @@
  * A connection belongs to the pool, and goes back to it whenever nothing is under way.
  */
 import pg, { type Pool, type PoolClient } from 'pg';
+import { ask } from './ask.ts';
 
 export type SharedConnections = {
   query<R extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<R>>;
@@ -37,7 +38,7 @@ class Lane {
     const opening = this.#client;
     if (this.underWay === 1) opening.then(this.#watch, this.#fail);
     try {
-      return await (await opening).query<R>(config);
+      return await ask<R>(await opening, config);
     } catch (error) {
       // PostgreSQL says that it ends a connection before the connection is seen to end.
       if (!(error instanceof pg.DatabaseError) || error.severity === 'FATAL') this.#fail(error as Error);

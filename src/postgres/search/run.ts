@@ -6,6 +6,7 @@
  */
 import pg, { type Pool, type PoolClient } from 'pg';
 import { Failure, issue } from '../../fhir/failure.ts';
+import { ask } from '../ask.ts';
 import { forgetGivenUp, holds, nameOf } from '../prepared.ts';
 import type { SharedConnections } from '../shared-connections.ts';
 import type { Statement } from './sql.ts';
@@ -25,7 +26,7 @@ export function runnerOn(client: Client, limitMs = LIMIT_MS): Run {
     const query = { ...(name === undefined ? {} : { name }), text, values: [...values] };
     try {
       if (client instanceof pg.Pool) return (await limited<R>(client, query, limitMs)).rows;
-      const { rows } = 'release' in client ? await client.query<R>(query) : await client.query<R>(query);
+      const { rows } = 'release' in client ? await ask<R>(client, query) : await client.query<R>(query);
       return rows;
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code === QUERY_CANCELED) throw tooCostly(error);
@@ -57,7 +58,7 @@ async function limited<R extends object>(
   try {
     forgetGivenUp(client);
     if (query.name !== undefined) holds(client, query.name);
-    return await client.query<R>(query);
+    return await ask<R>(client, query);
   } finally {
     clearTimeout(timer);
     await cancelling;
