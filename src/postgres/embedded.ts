@@ -85,7 +85,8 @@ const SETTINGS = {
   fsync: 'on',
   synchronous_commit: 'on',
   shared_buffers: sharedBuffers(),
-  max_wal_size: '2GB',
+  // A checkpoint after each gigabyte would write every page of the index anew in the log, in the middle of a load.
+  max_wal_size: '4GB',
   checkpoint_timeout: '15min',
   jit: 'off',
   // Rows that were just loaded are read through the table until a vacuum has seen them.
