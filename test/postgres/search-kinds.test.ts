@@ -7,6 +7,7 @@ import { search } from '../../src/postgres/search/search.ts';
 import { indexTexts } from '../../src/postgres/text-index.ts';
 import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { registry, searchWriter, terminology } from './search-writer.ts';
+import { searched } from './searched.ts';
 
 const cursorKey = randomBytes(32);
 let database: TestDatabase;
@@ -32,7 +33,7 @@ function parsed(url: string, compartment?: Compartment): SearchQuery {
 }
 
 async function ids(url: string, compartment?: Compartment): Promise<string[]> {
-  const { matches } = await search(pool(), parsed(url, compartment), { cursorKey, terminology });
+  const { matches } = await searched(pool(), parsed(url, compartment), { cursorKey, terminology });
   return matches.map(({ id }) => id).sort();
 }
 
@@ -41,7 +42,7 @@ async function inOrder(url: string, compartment?: Compartment): Promise<string[]
   const found: string[] = [];
   let query: SearchQuery = { ...parsed(url, compartment), count: 1 };
   for (;;) {
-    const { matches, next } = await search(pool(), query, { cursorKey, terminology });
+    const { matches, next } = await searched(pool(), query, { cursorKey, terminology });
     found.push(...matches.map(({ type, id }) => (url.startsWith('?') ? `${type}/${id}` : id)));
     if (next === undefined) return found;
     query = { ...query, cursor: next };

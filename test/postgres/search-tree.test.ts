@@ -8,6 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { anyFilter, conditionsOf } from './any-search.ts';
 import { matchesOf } from './search-model.ts';
 import { registry, searchWriter, terminology } from './search-writer.ts';
+import { searched } from './searched.ts';
 
 const cursorKey = randomBytes(32);
 const TYPES = ['Patient', 'Observation', 'Encounter', 'Practitioner', 'Questionnaire', 'QuestionnaireResponse'];
@@ -61,7 +62,7 @@ async function idsOf(query: SearchQuery): Promise<string[]> {
   const found: string[] = [];
   let cursor: string | undefined;
   do {
-    const page = await search(
+    const page = await searched(
       database.clinicPool(),
       { ...query, ...(cursor === undefined ? {} : { cursor }) },
       { cursorKey, terminology },

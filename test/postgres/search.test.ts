@@ -9,6 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../postgres.ts';
 import { anyQuery } from './any-search.ts';
 import { compare, matchesOf } from './search-model.ts';
 import { registry, searchWriter, terminology } from './search-writer.ts';
+import { searched } from './searched.ts';
 
 const cursorKey = randomBytes(32);
 let database: TestDatabase;
@@ -31,7 +32,7 @@ function parsed(url: string, cursor?: string): SearchQuery {
 }
 
 async function page(url: string, cursor?: string) {
-  return search(pool(), parsed(url, cursor), { cursorKey, terminology });
+  return searched(pool(), parsed(url, cursor), { cursorKey, terminology });
 }
 
 async function ids(url: string): Promise<string[]> {
@@ -324,6 +325,12 @@ describe('sorting', () => {
       expect(await allPages(`Encounter?${where}_sort=-date&_count=3`)).toEqual(['c', 'a', 'd', 'b']);
       expect(await allPages(`Encounter?${where}_sort=-date,_id&_count=2`)).toEqual(['c', 'a', 'b', 'd']);
     }
+    expect(await allPages('Encounter?patient=p&_sort=-date')).toEqual(['c', 'a', 'd', 'b']);
+    expect(await allPages('Encounter?patient=p&date=lt2025-03&_sort=-date')).toEqual(['c', 'a']);
+    await searchWriter(pool()).write([
+      encounter('e', { subject: { reference: 'Patient/q' }, period: { start: '2025-03-01' } }),
+    ]);
+    expect(await allPages('Encounter?patient=q&_sort=-date')).toEqual(['e']);
   });
 });
 

@@ -3,7 +3,7 @@ import type { SearchSort } from '../../fhir/search/query.ts';
 import { ridsOf } from './filters.ts';
 import type { OrderKey, Position } from './order.ts';
 import type { Part } from './parts.ts';
-import { contentIn, type Plan, planOf, planWithin, probeOf } from './plan.ts';
+import { contentIn, countInChart, isChartByDate, type Plan, planOf, planWithin, probeOf } from './plan.ts';
 import type { Statement } from './sql.ts';
 import { Statement as Scratch } from './sql.ts';
 
@@ -33,6 +33,24 @@ export function pageText(
   const plans = parts.map((part) => planOf(part, sql, undefined, true));
   const branches = plans.map((plan) => partText(plan, sql, position, limit));
   return { parts: `page as (${unionOf(branches)})`, from: 'page', order: (plans[0] as Plan).order };
+}
+
+/**
+ * The first page of a chart by date as long as each of its resources has one: those without, which come last, are not
+ * looked for. Undefined where something else is asked for.
+ *
+ * @returns `inChart`: how many resources the chart has. Where the page has room and shows fewer, pageText must be asked
+ */
+export function datedPageText(
+  parts: readonly Part[],
+  sql: Statement,
+  limit: string,
+): (PageText & { readonly inChart: string }) | undefined {
+  const [part, ...others] = parts as [Part, ...Part[]];
+  if (others.length > 0 || !isChartByDate(part)) return undefined;
+  const plan = planOf(part, sql, undefined);
+  const inChart = countInChart(part, sql);
+  return { parts: `page as (${partText(plan, sql, undefined, limit)})`, from: 'page', order: plan.order, inChart };
 }
 
 /** A probe finds that many resources at most. */

@@ -144,6 +144,24 @@ function patientIdIn({ values }: PatientFilter): string {
   return (values[0] as string).slice('Patient/'.length);
 }
 
+/** Whether a chart is all that is asked for, in the order of a date that a resource need not have. */
+export function isChartByDate({ filters, sort }: Part): boolean {
+  const [filter, ...others] = filters;
+  return (
+    filter !== undefined &&
+    others.length === 0 &&
+    isPatientFilter(filter) &&
+    filter.values.length === 1 &&
+    datesDriver(filters, sort[0]?.parameter) !== undefined
+  );
+}
+
+/** How many resources the part has in its chart, with a date and without. */
+export function countInChart({ filters, types }: Part, sql: Statement): string {
+  const conditions = filters.filter(isPatientFilter).map((filter) => isOfPatient(filter, sql));
+  return `(select count(*) from resource r where ${[...conditions, isOfTypes(types, 'r', sql)].join(' and ')} and not r.deleted)`;
+}
+
 function isOfPatient({ values }: PatientFilter, sql: Statement): string {
   const ids = values.map((target) => target.slice('Patient/'.length));
   return sql.isOneOf('r.patient_id', { type: 'text', values: ids });

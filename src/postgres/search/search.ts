@@ -16,7 +16,7 @@ import { CONTENT, SERVED, type ServedRow, served } from '../stored-row.ts';
 import { type CursorKey, openCursor, sealCursor } from './cursor.ts';
 import { includedWith } from './includes.ts';
 import type { Position } from './order.ts';
-import { orderBy, pageText } from './page.ts';
+import { datedPageText, orderBy, type PageText, pageText } from './page.ts';
 import { asksForWords, type Part, partsOf } from './parts.ts';
 import { type Client, type Run, runnerOn } from './run.ts';
 import { Statement } from './sql.ts';
@@ -212,22 +212,61 @@ type TextRow = {
   entries: string | null;
   patients: string | null;
   found: number;
+  in_chart: number | null;
 } & Record<`k${number}`, string | null>;
 
-/** The rows of pageFrom as the entries of a searchset. The keys are those of the last one that is shown. */
+type TextPage = { entries: string; patientIds: readonly string[]; found: number; next?: Position };
+
+/** The rows of pageFrom as the entries of a searchset. */
 async function textFrom(
   run: Run,
   parts: readonly Part[],
   count: number,
   position: Position | undefined,
   base: string,
-): Promise<{ entries: string; patientIds: readonly string[]; found: number; next?: Position }> {
+): Promise<TextPage> {
+  if (position === undefined) {
+    const page = await datedTextFrom(run, parts, count, base);
+    if (page !== undefined) return page;
+  }
   const sql = new Statement();
   const limit = sql.value('bigint', count + 1);
+  return (await pageAsText(run, sql, pageText(parts, sql, position, limit), limit, count, base)).page;
+}
+
+/** Undefined where resources without a date are, or may be, on the page. */
+async function datedTextFrom(
+  run: Run,
+  parts: readonly Part[],
+  count: number,
+  base: string,
+): Promise<TextPage | undefined> {
+  const sql = new Statement();
+  const limit = sql.value('bigint', count + 1);
+  const text = datedPageText(parts, sql, limit);
+  if (text === undefined) return undefined;
+  const { page, inChart } = await pageAsText(run, sql, text, limit, count, base);
+  return inChart === null || inChart === page.found ? page : undefined;
+}
+
+/**
+ * The keys of `next` are those of the last row that is shown.
+ *
+ * @param limit the placeholder of one more than the page shows
+ * @returns `inChart`: null where it was not asked for, or does not matter since the page is full
+ */
+async function pageAsText(
+  run: Run,
+  sql: Statement,
+  { parts, from, order, inChart }: PageText & { readonly inChart?: string },
+  limit: string,
+  count: number,
+  base: string,
+): Promise<{ page: TextPage; inChart: number | null }> {
   const shown = sql.value('integer', count);
   const head = sql.value('text', `{"fullUrl":"${base}/`);
-  const { parts: ctes, from, order } = pageText(parts, sql, position, limit);
-  const text = `with ${ctes}, sorted as materialized (
+  const found = '(select count(*)::integer from sorted)';
+  const text = `with ${parts}, sorted as materialized (
   select * from ${from} a ${orderBy(order, '')} limit ${limit}
 )
 select string_agg(
@@ -237,15 +276,16 @@ select string_agg(
               else p.content end,
          '${MATCH}},') as entries,
        string_agg(p.patient_id, ' ') as patients,
-       (select count(*)::integer from sorted) as found,
+       ${found} as found,
+       ${inChart === undefined ? 'null::integer' : `case when ${found} < ${limit} then ${inChart}::integer end`} as in_chart,
        ${order.map((_, i) => `(array_agg(p.k${i}))[${shown}]::text as k${i}`).join(', ')}
   from (select * from sorted limit ${shown}) p`;
   const [row] = (await run<TextRow>(text, sql)) as [TextRow];
   const patientIds = row.patients === null ? [] : [...new Set(row.patients.split(' '))];
   const entries = row.entries === null ? '' : `${row.entries}${MATCH}}`;
-  const { found } = row;
-  if (found <= count) return { entries, patientIds, found };
-  return { entries, patientIds, found, next: order.map((_, i) => row[`k${i}`] as string | null) };
+  const page = { entries, patientIds, found: row.found };
+  if (row.found <= count) return { page, inChart: row.in_chart };
+  return { page: { ...page, next: order.map((_, i) => row[`k${i}`] as string | null) }, inChart: null };
 }
 
 const MATCH = ',"search":{"mode":"match"}';
