@@ -7,6 +7,8 @@ export type Peer = {
   readonly conditions: string;
   readonly requestsPerSecond: Readonly<Record<string, number>>;
   readonly cpuMsPerRequest: Readonly<Record<string, { readonly server: number; readonly postgres: number }>>;
+  /** What the machine could take where the peer was measured, per second, by name of the limit. */
+  readonly limits: Readonly<Record<string, number>>;
   /** Times the peer that each scenario must reach at least. */
   readonly required: Readonly<Record<string, number>>;
 };
@@ -106,7 +108,12 @@ export function misses(report: Omit<Report, 'missed'>): string[] {
   ];
 }
 
-export function table(report: Report): string {
+/** Faster than the machine of the peer means that part of `times the peer` is the machine's. */
+export function table(report: Report, peer: Peer): string {
+  const machine = (name: string, rate: number) => {
+    const there = peer.limits[name];
+    return there === undefined ? '' : ` (${times(rate / there)} where the peer was measured)`;
+  };
   const lines = [
     columns([
       ...['scenario', 'req/s', 'resources/s', 'p50 ms', 'p95 ms', 'CPU ms: service', 'PostgreSQL'],
@@ -132,9 +139,11 @@ export function table(report: Report): string {
     '',
     ...report.postgresLimits.map(
       (l) =>
-        `limit: ${l.name} (x${l.connections}): ${l.commitsPerSecond.toFixed(0)} commits/s, ${l.rowsPerSecond.toFixed(0)} rows/s`,
+        `limit: ${l.name} (x${l.connections}): ${l.commitsPerSecond.toFixed(0)} commits/s, ${l.rowsPerSecond.toFixed(0)} rows/s${machine(l.name, l.commitsPerSecond)}`,
     ),
-    ...report.httpLimits.map((l) => `limit: ${l.scenario}: ${l.requestsPerSecond.toFixed(0)} req/s`),
+    ...report.httpLimits.map(
+      (l) => `limit: ${l.scenario}: ${l.requestsPerSecond.toFixed(0)} req/s${machine(l.scenario, l.requestsPerSecond)}`,
+    ),
     `memory of the service: ${report.memory.afterSeedingMiB.toFixed(0)} MiB after seeding, ${report.memory.atEndMiB.toFixed(0)} MiB at the end`,
     `start to ready: ${report.startToReadySeconds.toFixed(2)} s on an existing data folder, ${report.firstStartToReadySeconds.toFixed(2)} s on a new one`,
     ...report.missed.map((miss) => `MISSED: ${miss}`),

@@ -117,7 +117,7 @@ async function bench(): Promise<number> {
   };
   const missed = misses(report);
   console.log(`\n${report.conditions}\npeer: ${PEER.name}; ${PEER.conditions}\n`);
-  console.log(table({ ...report, missed }));
+  console.log(table({ ...report, missed }, PEER));
   if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify({ ...report, missed }, null, 1)}\n`);
   const wrong = measured.some((m) => m.wrong > 0);
   return wrong || (args.require && missed.length > 0) ? 1 : 0;
