@@ -5,7 +5,7 @@ import type { ImplementationGuide, Resource, StructureDefinition } from '@medplu
 import type { Definitions } from '../fhir/definitions.ts';
 import { Failure, type Issue, issue } from '../fhir/failure.ts';
 import { parseJson } from '../fhir/json.ts';
-import type { AddedPackage } from '../fhir/profiles/dependencies.ts';
+import { type AddedPackage, isMeant } from '../fhir/profiles/dependencies.ts';
 import { type DigestedPackage, digestPackages, packSource } from '../fhir/profiles/load.ts';
 import { type FhirPackage, MAX_PACKED_BYTES, readPackage } from '../fhir/profiles/package.ts';
 import { type ProfileSource, profilesOf } from '../fhir/profiles/registry.ts';
@@ -213,14 +213,8 @@ const READ_BEFORE: ReadonlySet<string> = new Set(['StructureDefinition', 'CodeSy
 
 function neededBy({ dependencies }: Given, present: readonly { name: string; version: string }[]): string[] {
   return Object.entries(dependencies).flatMap(([name, version]) =>
-    present.filter((other) => other.name === name && isMeant(other.version, version)).map(packageKey),
+    present.filter((other) => isMeant(other, name, version)).map(packageKey),
   );
-}
-
-/** `6.1.x` and `current` mean whichever is there. */
-function isMeant(version: string, wanted: string): boolean {
-  if (version === wanted || !/^\d/.test(wanted)) return true;
-  return wanted.endsWith('.x') && version.startsWith(wanted.slice(0, -1));
 }
 
 /** What reads them counts on their being R4. @throws Failure `invalid` with every issue */

@@ -15,17 +15,8 @@ export function cached(folders: readonly string[], name: string, key: string, bu
     if (text !== undefined) return text;
   }
   const text = build();
-  for (const folder of folders)
-    if (
-      keepFile(
-        folder,
-        name,
-        `${header(key, text)}
-${text}`,
-        isOurs,
-      )
-    )
-      break;
+  const content = `${header(key, text)}\n${text}`;
+  for (const folder of folders) if (keepFile(folder, name, content, isOurs)) break;
   return text;
 }
 

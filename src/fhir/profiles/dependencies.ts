@@ -44,8 +44,8 @@ export function dependenciesOf(one: FhirPackage, here: readonly AddedPackage[]):
   };
 }
 
-/** `6.1.x` means the newest 6.1, `current` and `dev` whatever is there. */
-function isMeant(other: AddedPackage, name: string, version: string): boolean {
+/** Whether a package.json that depends on `name` in `version` means the other: `6.1.x` any 6.1, `current` whichever is there. */
+export function isMeant(other: Pick<AddedPackage, 'name' | 'version'>, name: string, version: string): boolean {
   if (other.name !== name) return false;
   if (other.version === version || !/^\d/.test(version)) return true;
   return version.endsWith('.x') && other.version.startsWith(version.slice(0, -1));

@@ -6,6 +6,7 @@
  * literals of the definitions enter its text, nothing of a resource or a request.
  */
 import type { Resource } from '@medplum/fhirtypes';
+import { memo } from '../memo.ts';
 import { APART } from './composites.ts';
 import { containedExtractor } from './contained.ts';
 import { distinctSink } from './distinct-sink.ts';
@@ -59,15 +60,6 @@ export function searchExtractors(registry: SearchParameterRegistry): SearchExtra
     patientIdOf: (type) => memo(patients, type, () => patientReader(type, registry)),
     unsupported: (type) => compiledFor(type).problems,
   };
-}
-
-function memo<K, V>(known: Map<K, V>, key: K, make: () => V): V {
-  let value = known.get(key);
-  if (value === undefined) {
-    value = make();
-    known.set(key, value);
-  }
-  return value;
 }
 
 // ---- the tree

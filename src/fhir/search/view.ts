@@ -4,10 +4,12 @@
  * @see https://hl7.org/fhir/R4/search.html#summary
  * @see https://hl7.org/fhir/R4/search.html#elements
  */
+
 import type { Resource } from '@medplum/fhirtypes';
 import type { Definitions, ElementDigest } from '../definitions.ts';
 import { Failure, type Issue, issue } from '../failure.ts';
 import { keepDigits } from '../json.ts';
+import { memo } from '../memo.ts';
 import { InvalidSearch } from './escaping.ts';
 import { placeOf, shown } from './names.ts';
 
@@ -166,15 +168,6 @@ const ALWAYS: ReadonlySet<string> = new Set(['resourceType', 'id', 'meta', 'modi
 /** `_status` carries extensions of `status`. */
 function nameOf(key: string): string {
   return key.startsWith('_') ? key.slice(1) : key;
-}
-
-function memo<K, V>(known: Map<K, V>, key: K, make: () => V): V {
-  let value = known.get(key);
-  if (value === undefined) {
-    value = make();
-    known.set(key, value);
-  }
-  return value;
 }
 
 function mandatoryOf(path: string, definitions: Definitions): ReadonlySet<string> {

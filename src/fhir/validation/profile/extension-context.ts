@@ -1,5 +1,7 @@
 /** Where an extension may stand. @see https://hl7.org/fhir/R4/defining-extensions.html#context */
+
 import type { Definitions } from '../../definitions.ts';
+import { memo } from '../../memo.ts';
 import type { ExtensionContext, Profile } from '../../profiles/model.ts';
 import { elementsOf } from '../invariants/elements.ts';
 import { selectedIn } from '../invariants/engine.ts';
@@ -53,11 +55,9 @@ function contextCheck(expression: string, place: Place, { definitions, state }: 
   const { path = 'Element', type = path } = place;
   const made = contextChecks.get(state) ?? new Map<string, InvariantCheck>();
   contextChecks.set(state, made);
-  const key = `${path} ${type} ${expression}`;
-  const check =
-    made.get(key) ?? invariantOf({ key: 'context', expression }, type, elementsOf(path, definitions), state);
-  made.set(key, check);
-  return check;
+  return memo(made, `${path} ${type} ${expression}`, () =>
+    invariantOf({ key: 'context', expression }, type, elementsOf(path, definitions), state),
+  );
 }
 
 function isIn({ type, expression }: ExtensionContext, at: Holder, source: ContextSource): boolean {
