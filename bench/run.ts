@@ -10,64 +10,21 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { type EmbeddedPostgres, openEmbeddedPostgres } from '../src/postgres/embedded.ts';
 import { livePostmaster } from '../src/postgres/embedded-process.ts';
 import { growthTable, measureGrowth, outgrown } from './growth.ts';
 import { type CpuProbe, Load, type Measurement } from './load.ts';
+import { benchOptions } from './options.ts';
 import { measurePostgresLimits } from './postgres-limit.ts';
 import { machineCpu, treeCpuSeconds, treeMemoryMiB } from './proc-cpu.ts';
 import { costliest } from './profile.ts';
 import { judged, misses, type Peer, table } from './report.ts';
-import { type ScenarioName, type SeededState, scenarios } from './scenarios.ts';
+import type { SeededState } from './scenarios.ts';
 import { freePort, mintToken, type Service, startService } from './service.ts';
 import { sampleStatements } from './statements.ts';
 
-const { values: args } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    duration: { type: 'string' },
-    warmup: { type: 'string' },
-    patients: { type: 'string' },
-    connections: { type: 'string', default: '16' },
-    scenarios: { type: 'string' },
-    'no-limits': { type: 'boolean', default: false },
-    json: { type: 'string' },
-    require: { type: 'boolean', default: false },
-    profile: { type: 'boolean', default: false },
-    growth: { type: 'boolean', default: false },
-    small: { type: 'string', default: '10000' },
-    large: { type: 'string', default: '1000000' },
-    keep: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
-if (args.help) {
-  console.log(`npm run bench -- [options]: the workload, the limits of this machine and the ratios
-  --quick                     40 patients, 3 s each: about 2 minutes instead of 7
-  --duration, --warmup S      seconds of each scenario; --patients N; --connections N (16)
-  --scenarios a,b             some of ${Object.keys(scenarios).join(', ')}
-  --no-limits                 without the limits of the machine
-  --json FILE                 the figures as JSON
-  --require                   exit 1 below what is promised
-  --profile                   where the time goes, by part and function
-  --growth                    searches in a small and in a large clinic; --small, --large: Observations (10000, 1000000)
-  --keep                      leave the data folder
-for example: npm run bench -- --scenarios read,search-vitals --duration 5 --no-limits`);
-  process.exit(0);
-}
-const conditions = {
-  patients: Number(args.patients ?? (args.quick ? 40 : 500)),
-  durationSeconds: Number(args.duration ?? (args.quick ? 3 : 20)),
-  warmupSeconds: Number(args.warmup ?? (args.quick ? 1 : 5)),
-  connections: Number(args.connections),
-};
-const names = (args.scenarios?.split(',') ?? Object.keys(scenarios)) as ScenarioName[];
-const unknown = names.filter((name) => !(name in scenarios));
-if (unknown.length > 0) {
-  console.error(`no such scenario: ${unknown.join(', ')}; there are ${Object.keys(scenarios).join(', ')}`);
-  process.exit(2);
-}
+const args = benchOptions();
+const { conditions, names } = args;
 
 const PEER = JSON.parse(readFileSync(join(import.meta.dirname, 'peer.json'), 'utf8')) as Peer;
 const RESULTS = join(import.meta.dirname, 'results');
@@ -78,9 +35,18 @@ const dataDir = join(folder, 'data');
 const port = await freePort();
 const started: { service?: Service; postgres?: EmbeddedPostgres } = {};
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void leave().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143)));
+}
+
 try {
   process.exitCode = args.growth ? await growth() : args.profile ? await profile() : await bench();
 } finally {
+  await leave();
+}
+
+/** Also when it is interrupted; a service that is still starting then ends by itself (bench/service.ts) and may leave its folder. */
+async function leave(): Promise<void> {
   await started.service?.stop();
   await started.postgres?.close();
   if (args.keep) say(`kept: ${folder}`);
@@ -158,8 +124,8 @@ async function growth(): Promise<number> {
   const measured = await measureGrowth({
     load,
     postgresUrl: started.postgres.url,
-    small: Number(args.small),
-    large: Number(args.large),
+    small: args.small,
+    large: args.large,
     say,
   });
   await load.close();

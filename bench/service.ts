@@ -38,6 +38,9 @@ export async function startService({ dataDir, port, nodeOptions = [] }: ServiceO
     stdio: ['ignore', log, log],
   });
   closeSync(log);
+  const end = () => child.kill('SIGTERM');
+  process.once('exit', end);
+  child.once('exit', () => process.off('exit', end));
   const url = `http://127.0.0.1:${port}`;
   await untilReady(child, `${url}/readyz`, logFile);
   return {
