@@ -33,10 +33,18 @@ const folder = mkdtempSync(join(tmpdir(), 'kap-bench-'));
 chmodSync(folder, 0o711); // under root, PostgreSQL runs as another user
 const dataDir = join(folder, 'data');
 const port = await freePort();
+let leaving: Promise<void> | undefined;
 const started: { service?: Service; postgres?: EmbeddedPostgres } = {};
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void leave().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143)));
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, () => {
+    // What is under way fails now, and need not be told.
+    process.on('uncaughtException', () => undefined);
+    void leave().finally(() => process.exit(code));
+  });
 }
 
 try {
@@ -46,7 +54,12 @@ try {
 }
 
 /** Also when it is interrupted; a service that is still starting then ends by itself (bench/service.ts) and may leave its folder. */
-async function leave(): Promise<void> {
+function leave(): Promise<void> {
+  leaving ??= stopAll();
+  return leaving;
+}
+
+async function stopAll(): Promise<void> {
   await started.service?.stop();
   await started.postgres?.close();
   if (args.keep) say(`kept: ${folder}`);
